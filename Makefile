@@ -1,0 +1,33 @@
+# Everything runs on this machine: no container, no account. `make help` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help dev test check unit lint-template clean-dev
+
+PORT ?= 9000
+PYTHON := .dev/venv/bin/python
+TEMPLATE_TOOLS := .dev/venv-template/bin
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: ## Run the service on 127.0.0.1:$(PORT) until Ctrl-C; .dev/env gets a key
+	@python3 scripts/install.py services watch rust
+	@exec $(PYTHON) scripts/run_dev.py $(PORT)
+
+test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
+	@python3 scripts/install.py services template rust
+	@exec $(PYTHON) scripts/run_tests.py $(ARGS)
+
+check: ## Formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit: ## The tests of the shared crate, which need no service
+	cargo nextest run -p shared --locked
+
+lint-template: ## Check template.yaml with cfn-lint and SAM
+	@python3 scripts/install.py template
+	$(TEMPLATE_TOOLS)/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 $(TEMPLATE_TOOLS)/sam validate --lint --template template.yaml
+
+clean-dev: ## Remove the data of make dev (the installed tools stay)
+	@python3 scripts/clean_dev.py
