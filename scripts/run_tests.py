@@ -15,7 +15,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from stack import disk, tools
+from stack import disk, postgres_server, tools
 from stack.stack import TESTS, Stack
 from stack.steps import run_main, section, step
 
@@ -122,6 +122,7 @@ def main():
     except Failed as failure:
         return failure.code
     finally:
+        postgres_server.remove(folder / "stack" / "postgres")
         if kept:
             print(f"logs of the services and the functions: {folder}", file=sys.stderr)
         else:

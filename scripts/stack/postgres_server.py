@@ -63,7 +63,7 @@ class Postgres:
         if pointer.exists() and Path(pointer.read_text()).is_dir():
             return Path(pointer.read_text())
         if self.identity and not self._reaches(directory):
-            directory_elsewhere = Path(tempfile.mkdtemp(prefix="session-postgres-"))
+            directory_elsewhere = Path(tempfile.mkdtemp(prefix="session-postgres-", dir="/tmp"))
             pointer.write_text(str(directory_elsewhere))
             directory = directory_elsewhere
         if self.identity:

@@ -1,6 +1,7 @@
 """Redis: one server, a TLS server, and a cluster whose nodes all agree before anyone uses it."""
 
 import secrets
+import shutil
 import subprocess
 
 from . import tools
@@ -77,6 +78,8 @@ class Cluster:
     def __init__(self, services, directory, replicas):
         self.services = services
         self.nodes = []
+        # Nodes that remember an earlier cluster would look for its ports.
+        shutil.rmtree(directory, ignore_errors=True)
         for number in range(self.PRIMARIES * (1 + replicas)):
             port, bus = free_port(), free_port()
             command = _command(directory / str(number), port, durable=False)

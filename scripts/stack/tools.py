@@ -66,8 +66,9 @@ def cargo_lambda():
 def target_directory():
     """Where cargo builds to: a variable or a configuration file may have moved it."""
     command = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--offline"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return Path(json.loads(done.stdout)["target_directory"])
 
