@@ -1,0 +1,3 @@
+//! The one test binary: it links once and runs every suite in parallel.
+
+mod harness;

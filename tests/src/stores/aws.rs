@@ -1,0 +1,166 @@
+//! DynamoDB tables and a KMS key on the moto server.
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TimeToLiveSpecification,
+};
+use aws_sdk_kms::config::{BehaviorVersion, Region};
+use futures::future::join_all;
+use tokio::sync::OnceCell;
+
+use crate::{secrets, settings};
+
+/// Region of every test stack.
+pub const REGION: &str = "eu-west-1";
+
+/// Names of the tables of a stack.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// `APPLICATIONS_TABLE`
+    pub applications: String,
+    /// `KEYS_TABLE`
+    pub keys: String,
+    /// `USERS_TABLE`
+    pub users: String,
+    /// `REVOCATIONS_TABLE`
+    pub revocations: String,
+}
+
+/// The AWS side of one stack. Its clients go past any proxy.
+pub struct AwsStores {
+    /// Names of its tables.
+    pub tables: Tables,
+    /// Key of the stack. Stacks of one process share it: the encryption context sets them apart.
+    pub kms_key_id: String,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// KMS.
+    pub kms: aws_sdk_kms::Client,
+    secret_access_key: String,
+}
+
+impl AwsStores {
+    /// Creates the tables of the stack `name`.
+    pub async fn create(name: &str) -> Self {
+        let secret_access_key = settings::random_hex(20);
+        secrets::register(&secret_access_key);
+        let credentials =
+            Credentials::new("TESTACCESSKEY", &secret_access_key, None, None, "harness");
+        let http_client = aws_smithy_http_client::Builder::new().build_http();
+        let dynamodb = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(credentials.clone())
+            .endpoint_url(settings::moto_url())
+            .http_client(http_client.clone())
+            .build();
+        let kms = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(credentials)
+            .endpoint_url(settings::moto_url())
+            .http_client(http_client)
+            .build();
+        let stores = Self {
+            tables: Tables {
+                applications: format!("{name}-applications"),
+                keys: format!("{name}-keys"),
+                users: format!("{name}-users"),
+                revocations: format!("{name}-revocations"),
+            },
+            kms_key_id: String::new(),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+            kms: aws_sdk_kms::Client::from_conf(kms),
+            secret_access_key,
+        };
+        let kms_key_id = stores.create_everything().await;
+        Self {
+            kms_key_id,
+            ..stores
+        }
+    }
+
+    /// What a function needs to reach AWS at `endpoint`.
+    pub fn variables(&self, endpoint: &str) -> Vec<(String, String)> {
+        [
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "TESTACCESSKEY"),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret_access_key),
+            ("AWS_SESSION_TOKEN", "test-session-token"),
+            ("AWS_ENDPOINT_URL", endpoint),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Creates tables and key; returns the id of the key.
+    async fn create_everything(&self) -> String {
+        let tables: [(&str, &[&str]); 4] = [
+            (&self.tables.applications, &["applicationId"]),
+            (&self.tables.keys, &["purpose"]),
+            (&self.tables.users, &["userTag"]),
+            (&self.tables.revocations, &["scope", "entry"]),
+        ];
+        let (_, key) = tokio::join!(
+            join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),
+            self.key_of_process(),
+        );
+        let expiry = TimeToLiveSpecification::builder()
+            .enabled(true)
+            .attribute_name("expiresAt")
+            .build();
+        self.dynamodb
+            .update_time_to_live()
+            .table_name(&self.tables.revocations)
+            .time_to_live_specification(expiry.expect("a complete specification"))
+            .send()
+            .await
+            .expect("UpdateTimeToLive succeeds");
+        key
+    }
+
+    /// A table whose partition key, and sort key if there is a second attribute, are strings.
+    async fn create_table(&self, name: &str, attributes: &[&str]) {
+        let mut creation = self
+            .dynamodb
+            .create_table()
+            .table_name(name)
+            .billing_mode(BillingMode::PayPerRequest);
+        for (attribute, kind) in attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
+            let definition = AttributeDefinition::builder()
+                .attribute_name(*attribute)
+                .attribute_type(ScalarAttributeType::S)
+                .build();
+            let element = KeySchemaElement::builder()
+                .attribute_name(*attribute)
+                .key_type(kind)
+                .build();
+            creation = creation
+                .attribute_definitions(definition.expect("a complete definition"))
+                .key_schema(element.expect("a complete element"));
+        }
+        creation
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("table {name}: {error:?}"));
+    }
+
+    async fn key_of_process(&self) -> String {
+        static KEY: OnceCell<String> = OnceCell::const_new();
+        let key = KEY.get_or_init(|| async {
+            let created = self
+                .kms
+                .create_key()
+                .send()
+                .await
+                .expect("CreateKey succeeds");
+            created
+                .key_metadata
+                .expect("the metadata of the key")
+                .key_id
+        });
+        key.await.clone()
+    }
+}
