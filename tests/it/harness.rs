@@ -7,6 +7,7 @@ mod proxy;
 mod response_rules;
 mod routes;
 mod runtime_api;
+mod stack;
 mod stores;
 mod template;
 

@@ -135,7 +135,10 @@ impl Stack {
             let mut connection = redis_server::connect(url)
                 .await
                 .expect("the cluster node answers");
-            keys.extend(redis_dump::dump(&mut connection).await);
+            // A replica holds what its primary holds and sends readers there.
+            if redis_dump::is_primary(&mut connection).await {
+                keys.extend(redis_dump::dump(&mut connection).await);
+            }
         }
         keys
     }

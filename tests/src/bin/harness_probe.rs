@@ -18,6 +18,9 @@ async fn probe(event: LambdaEvent<Value>) -> Result<Value, Error> {
     if let Some(line) = request["print"].as_str() {
         println!("{line}");
     }
+    if let Ok(document) = std::env::var("PROBE_RESPOND") {
+        return Ok(serde_json::from_str(&document)?);
+    }
     if request["exit"] == true {
         std::process::exit(7);
     }

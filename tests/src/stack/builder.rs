@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ pub struct StackBuilder {
     application: Value,
     environments: usize,
     variables: Vec<(String, String)>,
+    binary: Option<PathBuf>,
 }
 
 impl Default for StackBuilder {
@@ -60,6 +62,7 @@ impl Default for StackBuilder {
             application: json!({ "name": "Test application", "scopes": ALL_SCOPES }),
             environments: 4,
             variables: Vec::new(),
+            binary: None,
         }
     }
 }
@@ -77,7 +80,7 @@ impl StackBuilder {
         self
     }
 
-    /// The shared Redis Cluster in place of a private server.
+    /// The shared Redis Cluster in place of a private server. It cannot be stopped and stays on the true time.
     pub fn with_cluster(mut self) -> Self {
         self.cluster = true;
         self
@@ -134,6 +137,12 @@ impl StackBuilder {
     /// A variable for every function, over whatever the harness sets.
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs this binary in place of every function.
+    pub fn with_binary(mut self, binary: &Path) -> Self {
+        self.binary = Some(binary.to_owned());
         self
     }
 
@@ -202,6 +211,7 @@ impl StackBuilder {
             ("KEYS_TABLE", Some(aws.tables.keys.clone())),
             ("USERS_TABLE", Some(aws.tables.users.clone())),
             ("REVOCATIONS_TABLE", Some(aws.tables.revocations.clone())),
+            ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
             ("DATABASE_URL", database_url),
             (
@@ -218,6 +228,7 @@ impl StackBuilder {
             endpoint_url: endpoint.url(),
             clock: clock.clone(),
             extra: self.variables,
+            binary: self.binary,
         };
         let fleet = Arc::new(Fleet::new(self.environments, move |function, index| {
             wiring.spec(function, index)
@@ -269,6 +280,7 @@ struct Wiring {
     endpoint_url: String,
     clock: Option<Clock>,
     extra: Vec<(String, String)>,
+    binary: Option<PathBuf>,
 }
 
 /// Files of private authorities. On AWS the roots are compiled in, so the template names none.
@@ -297,13 +309,15 @@ impl Wiring {
             variables.push(("AWS_ENDPOINT_URL".to_owned(), self.endpoint_url.clone()));
         }
         variables.extend(self.extra.iter().cloned());
+        let spec = EnvironmentSpec::new(function);
         EnvironmentSpec {
             variables,
+            binary: self.binary.clone().unwrap_or_else(|| spec.binary.clone()),
             dial: self
                 .clock
                 .as_ref()
                 .map(|clock| clock.dial(&format!("{function}/{index}"))),
-            ..EnvironmentSpec::new(function)
+            ..spec
         }
     }
 }

@@ -73,6 +73,15 @@ pub async fn dump(connection: &mut MultiplexedConnection) -> Vec<KeyDump> {
     dumps
 }
 
+/// Whether a node is a primary.
+pub async fn is_primary(connection: &mut MultiplexedConnection) -> bool {
+    let role: Vec<Value> = cmd("ROLE")
+        .query_async(connection)
+        .await
+        .expect("ROLE succeeds");
+    matches!(role.first(), Some(Value::BulkString(name)) if name == b"master")
+}
+
 /// Calls of each command, in lower case, from `INFO commandstats`.
 pub async fn command_calls(connection: &mut MultiplexedConnection) -> BTreeMap<String, u64> {
     let text: String = cmd("INFO")
