@@ -1,0 +1,103 @@
+//! `POST /sessions`
+
+use lambda_http::http::{Response, StatusCode};
+use lambda_http::{Body, Error, Request};
+use serde::Deserialize;
+use shared::adapters::http::fields::{Checks, ClientBody};
+use shared::adapters::http::request::{Incoming, JSON};
+use shared::adapters::http::response::{json, with_etag, with_location};
+use shared::adapters::http::serve::{ErrorShape, serve};
+use shared::clock;
+use shared::core::crypto;
+use shared::core::id::UserId;
+use shared::core::json::StrictObject;
+use shared::core::time::Timestamp;
+use shared::error::Result;
+use shared::limits::{AMR_ENTRIES_MAX, BODY_BYTES_MAX, CLOCK_LEEWAY_SECONDS, IDEMPOTENCY_KEY_BYTES_MAX};
+use shared::service::create::{CreateSession, DeviceInput, create_session};
+use shared::service::runtime::Service;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateBody {
+    user_id: String,
+    device: Option<DeviceBody>,
+    client: Option<ClientBody>,
+    data: Option<StrictObject>,
+    idle_timeout_seconds: Option<u64>,
+    absolute_timeout_seconds: Option<u64>,
+    acr: Option<String>,
+    amr: Option<Vec<String>>,
+    auth_time: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DeviceBody {
+    device_id: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "type")]
+    device_type: Option<String>,
+}
+
+/// Creates a session.
+pub async fn handle(service: &Service, request: Request) -> std::result::Result<Response<Body>, Error> {
+    let incoming = Incoming::new(request);
+    serve(ErrorShape::Problem, &incoming, respond(service, &incoming)).await
+}
+
+async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
+    let now = clock::now();
+    let credential = incoming.credential()?;
+    let command = parse(incoming, now)?;
+    let created = create_session(service, credential.as_ref(), command, &incoming.request_id, now).await?;
+    let location = format!("/sessions/{}", created.session.session_id());
+    let version = created.session.version();
+    Ok(with_etag(with_location(json(StatusCode::CREATED, &created), &location), version))
+}
+
+fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
+    incoming.only_query(&[])?;
+    let body: CreateBody = incoming.json(JSON)?;
+    let mut checks = Checks::default();
+    let user_id = UserId::parse(&body.user_id).map_err(|detail| checks.refuse("userId", detail)).ok();
+    let device = body.device.unwrap_or(DeviceBody { device_id: None, name: None, device_type: None });
+    let device = DeviceInput {
+        device_id: checks.short_text("device.deviceId", device.device_id),
+        name: checks.short_text("device.name", device.name),
+        device_type: checks.device_type("device.type", device.device_type),
+    };
+    let client = checks.client(body.client);
+    let amr = body.amr.unwrap_or_default();
+    if amr.len() > AMR_ENTRIES_MAX {
+        checks.refuse("amr", format!("must have at most {AMR_ENTRIES_MAX} entries"));
+    }
+    for (index, method) in amr.iter().enumerate() {
+        checks.short_text(&format!("amr[{index}]"), Some(method.clone()));
+    }
+    let auth_time = body.auth_time.as_deref().map(Timestamp::parse);
+    let latest = now.plus_seconds(CLOCK_LEEWAY_SECONDS);
+    if auth_time.is_some_and(|instant| instant.is_none_or(|instant| instant > latest)) {
+        checks.refuse("authTime", "must be an RFC 3339 time that is not in the future");
+    }
+    let acr = checks.short_text("acr", body.acr);
+    let idempotency_key = checks.text(
+        "Idempotency-Key",
+        incoming.header("idempotency-key")?.map(str::to_owned),
+        IDEMPOTENCY_KEY_BYTES_MAX,
+    );
+    checks.done()?;
+    Ok(CreateSession {
+        user_id: user_id.ok_or_else(|| shared::error::Error::field("userId", "is required"))?,
+        device,
+        client,
+        data: body.data.map(|data| data.0).unwrap_or_default(),
+        idle_timeout_seconds: body.idle_timeout_seconds,
+        absolute_timeout_seconds: body.absolute_timeout_seconds,
+        acr,
+        amr,
+        auth_time: auth_time.flatten(),
+        idempotency_key,
+        payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
+    })
+}

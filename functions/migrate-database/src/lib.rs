@@ -1,0 +1,28 @@
+//! Operator and deployments: applies the migrations.
+
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::Value;
+use shared::adapters::jobs::diagnostic;
+use shared::adapters::postgres;
+use shared::adapters::postgres::audit::ensure_coming_partitions;
+use shared::adapters::postgres::migrate::{Migrated, migrate};
+use shared::clock;
+use shared::config::{AwsConfig, PostgresConfig};
+use shared::error::Result;
+
+/// Brings the schema up to date and makes the coming partitions.
+pub async fn handle(
+    database: &PostgresConfig,
+    aws: &AwsConfig,
+    _: LambdaEvent<Value>,
+) -> std::result::Result<Migrated, Diagnostic> {
+    run(database, aws).await.map_err(diagnostic)
+}
+
+async fn run(database: &PostgresConfig, aws: &AwsConfig) -> Result<Migrated> {
+    let now = clock::now();
+    let mut client = postgres::connect(database, Some(aws), now).await?;
+    let migrated = migrate(&mut client).await?;
+    ensure_coming_partitions(&client, now).await?;
+    Ok(migrated)
+}

@@ -1,0 +1,47 @@
+//! `POST /sessions/{sessionId}/refresh`
+
+use lambda_http::http::{Response, StatusCode};
+use lambda_http::{Body, Error, Request};
+use serde::Deserialize;
+use shared::adapters::http::fields::{Checks, ClientBody};
+use shared::adapters::http::request::{Incoming, JSON};
+use shared::adapters::http::response::{json, with_etag};
+use shared::adapters::http::serve::{ErrorShape, serve};
+use shared::clock;
+use shared::error::Result;
+use shared::service::refresh::{RefreshRequest, refresh_session};
+use shared::service::runtime::Service;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RefreshBody {
+    refresh_token: String,
+    client: Option<ClientBody>,
+}
+
+/// Exchanges a refresh token for the next pair.
+pub async fn handle(service: &Service, request: Request) -> std::result::Result<Response<Body>, Error> {
+    let incoming = Incoming::new(request);
+    serve(ErrorShape::Problem, &incoming, respond(service, &incoming)).await
+}
+
+async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
+    incoming.only_query(&[])?;
+    let credential = incoming.credential()?;
+    let command = parse(incoming)?;
+    let refreshed = refresh_session(service, credential.as_ref(), command, &incoming.request_id, clock::now()).await?;
+    Ok(with_etag(json(StatusCode::OK, &refreshed), refreshed.session.version()))
+}
+
+fn parse(incoming: &Incoming) -> Result<RefreshRequest> {
+    let body: RefreshBody = incoming.json(JSON)?;
+    let mut checks = Checks::default();
+    let stated = body.client.map(|client| checks.client(Some(client)));
+    checks.done()?;
+    Ok(RefreshRequest {
+        session: incoming.session_id()?,
+        refresh_token: body.refresh_token,
+        direct: incoming.client(),
+        stated,
+    })
+}

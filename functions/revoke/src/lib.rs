@@ -1,0 +1,25 @@
+//! `POST /revoke`, RFC 7009
+
+use lambda_http::http::{Response, StatusCode};
+use lambda_http::{Body, Error, Request};
+use shared::adapters::http::form::token_form;
+use shared::adapters::http::request::Incoming;
+use shared::adapters::http::response::empty;
+use shared::adapters::http::serve::{ErrorShape, serve};
+use shared::clock;
+use shared::error::Result;
+use shared::service::revoke::revoke;
+use shared::service::runtime::Service;
+
+/// Ends the session of a token. 200 whether the token was known or not.
+pub async fn handle(service: &Service, request: Request) -> std::result::Result<Response<Body>, Error> {
+    let incoming = Incoming::new(request);
+    serve(ErrorShape::OAuth, &incoming, respond(service, &incoming)).await
+}
+
+async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
+    incoming.only_query(&[])?;
+    let form = token_form(incoming)?;
+    revoke(service, form.credential.as_ref(), &form.token, &incoming.request_id, clock::now()).await?;
+    Ok(empty(StatusCode::OK))
+}

@@ -1,0 +1,204 @@
+//! The `revocations` table: the ledger of ends, which survives whatever Redis loses.
+//!
+//! | scope | entry | what |
+//! |---|---|---|
+//! | `b<hex3>` | `s#<session>`, `u#<user tag>` | every end, for as long as what it ended could have lived |
+//! | `pending` | `b<hex3>#…` | ends that Redis has not acknowledged |
+//! | `stores` | an incarnation of Redis | this Redis has had the whole ledger applied |
+
+use super::{Item, classify, n, number, s, text};
+use crate::core::crypto;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{Bucket, SessionId};
+use crate::core::ledger::{LedgerEntry, Recorded, Subject, parse_sort_key};
+use crate::core::time::Timestamp;
+use crate::error::Result;
+use crate::limits::LEDGER_SECONDS;
+use aws_sdk_dynamodb::Client;
+
+const PENDING: &str = "pending";
+const STORES: &str = "stores";
+
+/// The table.
+#[derive(Clone)]
+pub struct Revocations {
+    client: Client,
+    table: String,
+}
+
+/// What an environment must know before it serves from a Redis it has just connected to.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// Ends that Redis has not acknowledged.
+    pub pending: Vec<Recorded>,
+    /// Whether this incarnation of Redis has had the whole ledger applied.
+    pub caught_up: bool,
+}
+
+impl Revocations {
+    /// Opens the table.
+    pub fn new(client: Client, table: String) -> Self {
+        Revocations { client, table }
+    }
+
+    /// Records an end. Called before Redis is touched.
+    pub async fn record(&self, entry: &LedgerEntry, now: Timestamp) -> Result<()> {
+        self.put(entry.bucket().to_string(), entry.sort_key(), entry, now).await
+    }
+
+    /// Marks an end that Redis did not acknowledge.
+    pub async fn mark_pending(&self, entry: &LedgerEntry, now: Timestamp) -> Result<()> {
+        self.put(PENDING.into(), pending_key(entry), entry, now).await
+    }
+
+    /// Removes the mark after Redis has acknowledged the end, unless it was set again meanwhile.
+    pub async fn clear_pending(&self, recorded: &Recorded) -> Result<()> {
+        let outcome = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("scope", s(PENDING))
+            .key("entry", s(pending_key(&recorded.entry)))
+            .condition_expression("#at = :at")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":at", n(recorded.at.millis()))
+            .send()
+            .await;
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
+    /// Pending ends, and whether the incarnation is known as caught up: two queries at once.
+    pub async fn standing(&self, incarnation: &str, now: Timestamp) -> Result<Standing> {
+        let (pending, store) = futures_util::future::join(self.pending(now), self.store(incarnation)).await;
+        Ok(Standing { pending: pending?, caught_up: store? })
+    }
+
+    /// Ends that Redis has not acknowledged.
+    pub async fn pending(&self, now: Timestamp) -> Result<Vec<Recorded>> {
+        let items = self.query(PENDING).await?;
+        Ok(items.iter().filter_map(|item| read(text(item, "entry")?.split_once('#'), item, now)).collect())
+    }
+
+    async fn store(&self, incarnation: &str) -> Result<bool> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("scope", s(STORES))
+            .key("entry", s(incarnation))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.is_some())
+    }
+
+    /// Notes that the whole ledger has been applied to an incarnation of Redis.
+    pub async fn mark_caught_up(&self, incarnation: &str, now: Timestamp) -> Result<()> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item("scope", s(STORES))
+            .item("entry", s(incarnation))
+            .item("at", n(now.millis()))
+            .item("expiresAt", n(now.plus_seconds(LEDGER_SECONDS).seconds()))
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(())
+    }
+
+    /// The whole ledger, in no order. Rare: after Redis restarted or failed over.
+    pub async fn all(&self, now: Timestamp) -> Result<Vec<Recorded>> {
+        let mut entries = Vec::new();
+        let mut pages = self.client.scan().table_name(&self.table).consistent_read(true).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error))?;
+            entries.extend(page.items().iter().filter_map(|item| {
+                let scope = text(item, "scope").filter(|scope| *scope != PENDING && *scope != STORES)?;
+                read(Some((scope, text(item, "entry")?)), item, now)
+            }));
+        }
+        Ok(entries)
+    }
+
+    async fn query(&self, scope: &str) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#scope = :scope")
+            .expression_attribute_names("#scope", "scope")
+            .expression_attribute_values(":scope", s(scope))
+            .consistent_read(true)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            items.extend(page.map_err(|error| classify(&error))?.items.unwrap_or_default());
+        }
+        Ok(items)
+    }
+
+    async fn put(&self, scope: String, entry: String, what: &LedgerEntry, now: Timestamp) -> Result<()> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("scope", s(scope))
+            .item("entry", s(entry))
+            .item("at", n(now.millis()))
+            .item("expiresAt", n(now.plus_seconds(LEDGER_SECONDS).seconds()));
+        let put = match what {
+            LedgerEntry::Session { reason, application_tag, .. } => {
+                put.item("reason", s(reason.as_str())).item("applicationTag", s(crypto::encode(application_tag)))
+            }
+            LedgerEntry::User { epoch, spared, .. } => {
+                // Of two concurrent revocations the later epoch stays.
+                let put = put
+                    .item("epoch", n(epoch))
+                    .condition_expression("attribute_not_exists(epoch) OR epoch <= :epoch")
+                    .expression_attribute_values(":epoch", n(epoch));
+                match spared {
+                    Some(session) => put.item("spared", s(session.to_string())),
+                    None => put,
+                }
+            }
+        };
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+}
+
+fn pending_key(entry: &LedgerEntry) -> String {
+    format!("{}#{}", entry.bucket(), entry.sort_key())
+}
+
+/// Reads an item; expired ones count as gone, since DynamoDB deletes them late.
+fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Recorded> {
+    let (bucket, entry) = place?;
+    let bucket = Bucket::new(u16::from_str_radix(bucket.strip_prefix('b')?, 16).ok()?)?;
+    if number::<i64>(item, "expiresAt")? <= now.seconds() {
+        return None;
+    }
+    let entry = match parse_sort_key(bucket, entry)? {
+        Subject::Session(session) => LedgerEntry::Session {
+            session,
+            reason: text(item, "reason").and_then(EndReason::parse)?,
+            application_tag: text(item, "applicationTag").and_then(crypto::decode)?,
+        },
+        Subject::User(slot) => LedgerEntry::User {
+            slot,
+            epoch: number(item, "epoch")?,
+            spared: text(item, "spared").and_then(SessionId::parse),
+        },
+    };
+    Some(Recorded { entry, at: Timestamp::from_millis(number(item, "at")?) })
+}

@@ -1,0 +1,79 @@
+//! Checks of single fields that several routes share.
+
+use crate::core::attributes::DEVICE_TYPES;
+use crate::core::context::ClientContext;
+use crate::core::json::FieldError;
+use crate::error::{Error, Result};
+use crate::limits::{FINGERPRINT_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use serde::Deserialize;
+
+/// Collects what is wrong with a request, so that a caller hears all of it at once.
+#[derive(Default)]
+pub struct Checks(Vec<FieldError>);
+
+impl Checks {
+    /// Notes that a field is wrong.
+    pub fn refuse(&mut self, field: &str, detail: impl Into<String>) {
+        self.0.push(FieldError::new(field, detail));
+    }
+
+    /// Text of 1 to 128 bytes without control characters.
+    pub fn short_text(&mut self, field: &str, value: Option<String>) -> Option<String> {
+        self.text(field, value, SHORT_TEXT_BYTES_MAX)
+    }
+
+    /// Text of 1 to `bytes_max` bytes without control characters.
+    pub fn text(&mut self, field: &str, value: Option<String>, bytes_max: usize) -> Option<String> {
+        let value = value?;
+        if value.is_empty() || value.len() > bytes_max {
+            self.refuse(field, format!("must be 1 to {bytes_max} bytes long"));
+        } else if value.chars().any(char::is_control) {
+            self.refuse(field, "must not contain control characters");
+        }
+        Some(value)
+    }
+
+    /// A word of [`DEVICE_TYPES`].
+    pub fn device_type(&mut self, field: &str, value: Option<String>) -> Option<String> {
+        if let Some(word) = &value
+            && !DEVICE_TYPES.contains(&word.as_str())
+        {
+            self.refuse(field, format!("must be one of {}", DEVICE_TYPES.join(", ")));
+        }
+        value
+    }
+
+    /// The client as an application states it.
+    pub fn client(&mut self, client: Option<ClientBody>) -> ClientContext {
+        let Some(client) = client else { return ClientContext::default() };
+        let address = client.ip.as_deref().and_then(|ip| ip.parse().ok());
+        if client.ip.is_some() && address.is_none() {
+            self.refuse("client.ip", "must be an IPv4 or IPv6 address");
+        }
+        self.text("client.acceptLanguage", client.accept_language, USER_AGENT_BYTES_MAX);
+        ClientContext {
+            address,
+            user_agent: self.text("client.userAgent", client.user_agent, 8 * USER_AGENT_BYTES_MAX),
+            fingerprint: self.text("client.fingerprint", client.fingerprint, FINGERPRINT_BYTES_MAX),
+        }
+    }
+
+    /// Whether everything was right.
+    pub fn done(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(self.0)) }
+    }
+}
+
+/// `client` in a body.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientBody {
+    /// The client's address.
+    pub ip: Option<String>,
+    /// Its `User-Agent`.
+    pub user_agent: Option<String>,
+    /// An opaque fingerprint.
+    pub fingerprint: Option<String>,
+    /// Its `Accept-Language`; read so that applications may pass headers on as they are, and not kept.
+    pub accept_language: Option<String>,
+}

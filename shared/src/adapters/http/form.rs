@@ -1,0 +1,37 @@
+//! OAuth form bodies (RFC 7662 §2.1, RFC 7009 §2.1).
+
+use super::request::{FORM, Incoming};
+use crate::error::{Error, Result};
+use crate::limits::FORM_BYTES_MAX;
+use crate::service::authenticate::Credential;
+
+/// A token with its client's credential.
+pub struct TokenForm {
+    /// The token in question.
+    pub token: String,
+    /// From `Authorization`, or from the form (`client_secret_post`).
+    pub credential: Option<Credential>,
+}
+
+/// Reads the form. Each parameter may stand once; `token_type_hint` is read and not needed, since tokens say what
+/// they are; other parameters are ignored as the RFCs demand.
+pub fn token_form(incoming: &Incoming) -> Result<TokenForm> {
+    let body = incoming.body(FORM, FORM_BYTES_MAX)?;
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_bytes(body).map_err(|_| Error::field("body", "must be a form"))?;
+    let single = |name: &str| {
+        let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(Error::field(name, "must be stated once")),
+        }
+    };
+    single("token_type_hint")?;
+    let token = single("token")?.filter(|token| !token.is_empty());
+    let credential = match (incoming.credential()?, single("client_id")?, single("client_secret")?) {
+        (Some(credential), _, _) => Some(credential),
+        (None, Some(user), Some(password)) => Some(Credential::Basic { user, password }),
+        (None, _, _) => None,
+    };
+    Ok(TokenForm { token: token.ok_or_else(|| Error::field("token", "is required"))?, credential })
+}

@@ -1,0 +1,8 @@
+//! HTTP at the edge: API Gateway events in, responses out. Handlers are parse, one call, respond.
+
+pub mod fields;
+pub mod form;
+pub mod problem;
+pub mod request;
+pub mod response;
+pub mod serve;

@@ -1,0 +1,205 @@
+//! The one table from errors to HTTP (RFC 9457), and its OAuth shape (RFC 6749 §5.2) for introspection and revocation.
+
+use crate::core::json::FieldError;
+use crate::error::{Asker, Error};
+use crate::limits::RETRY_AFTER_SECONDS;
+use lambda_http::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use lambda_http::http::{Response, StatusCode};
+use lambda_http::{Body, http};
+use serde::Serialize;
+
+/// What a caller hears of an error.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable and documented; clients switch on it.
+    pub code: &'static str,
+    /// Whether the same request may succeed later. A client never drops a session over a retryable error.
+    pub retryable: bool,
+    /// A short sentence about the code.
+    pub title: &'static str,
+}
+
+/// The error table.
+pub fn row(error: &Error) -> Row {
+    let (status, code, retryable, title) = match error {
+        Error::InvalidRequest(_) => (400, "invalid_request", false, "The request is not valid."),
+        Error::CredentialMissing => (401, "credential_missing", false, "A credential is required."),
+        Error::CredentialInvalid(_) => (401, "credential_invalid", false, "The credential was not accepted."),
+        Error::RefreshTokenInvalid => (401, "refresh_token_invalid", false, "The refresh token was not accepted."),
+        Error::RefreshTokenReused => {
+            (401, "refresh_token_reused", false, "The refresh token was used before; the session has been ended.")
+        }
+        Error::SessionEnded { asker: Asker::Holder, .. } => (401, "session_ended", false, "The session has ended."),
+        Error::SessionEnded { asker: Asker::Application, .. } => {
+            (404, "session_ended", false, "The session has ended.")
+        }
+        Error::InsufficientScope(_) => (403, "insufficient_scope", false, "The application lacks a scope."),
+        Error::ApplicationOnly => (403, "application_only", false, "Only an application may do this."),
+        Error::NotFound => (404, "not_found", false, "There is no such resource."),
+        Error::SessionLimitReached => (409, "session_limit_reached", false, "The user has too many sessions."),
+        Error::SessionChanged => (409, "session_changed", true, "The session changed meanwhile; try again."),
+        Error::VersionMismatch { .. } => (412, "version_mismatch", false, "If-Match names another version."),
+        Error::PayloadTooLarge { .. } => (413, "payload_too_large", false, "The payload is too large."),
+        Error::UnsupportedMediaType { .. } => {
+            (415, "unsupported_media_type", false, "The media type is not supported.")
+        }
+        Error::IdempotencyKeyReused => {
+            (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
+        }
+        Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
+        Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
+        Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
+    };
+    Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, retryable, title }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// The response to an error. The body carries no request id (it stands in `X-Request-Id`), so that what is not the
+/// caller's and what never existed are the same bytes.
+pub fn problem(error: &Error) -> Response<Body> {
+    let row = row(error);
+    let (errors, detail, reason): (&[FieldError], _, _) = match error {
+        Error::InvalidRequest(errors) => (errors, None, None),
+        Error::SessionEnded { reason, .. } => (&[], None, Some(reason.as_str())),
+        Error::InsufficientScope(scope) => (&[], Some(format!("The scope {} is required.", scope.as_str())), None),
+        Error::VersionMismatch { current } => (&[], Some(format!("The current version is {current}.")), None),
+        Error::PayloadTooLarge { bytes_max } => (&[], Some(format!("At most {bytes_max} bytes are accepted.")), None),
+        Error::UnsupportedMediaType { expected } => (&[], Some(format!("Send {expected}.")), None),
+        Error::CredentialMissing
+        | Error::CredentialInvalid(_)
+        | Error::RefreshTokenInvalid
+        | Error::RefreshTokenReused
+        | Error::ApplicationOnly
+        | Error::NotFound
+        | Error::SessionLimitReached
+        | Error::SessionChanged
+        | Error::IdempotencyKeyReused
+        | Error::IfMatchRequired
+        | Error::Internal(_)
+        | Error::Unavailable { .. } => (&[], None, None),
+    };
+    let body = Problem {
+        kind: format!("urn:session-service:problem:{}", row.code),
+        title: row.title,
+        status: row.status.as_u16(),
+        code: row.code,
+        retryable: row.retryable,
+        reason,
+        detail,
+        errors,
+    };
+    let mut response = body_of(&body, row.status, "application/problem+json");
+    add_headers(&mut response, error, "Bearer");
+    response
+}
+
+#[derive(Serialize)]
+struct OAuthError {
+    error: &'static str,
+    error_description: &'static str,
+    code: &'static str,
+    retryable: bool,
+}
+
+/// The response to an error of an OAuth endpoint.
+pub fn oauth_problem(error: &Error) -> Response<Body> {
+    let row = row(error);
+    let name = match row.status.as_u16() {
+        401 => "invalid_client",
+        403 => "insufficient_scope",
+        400 | 413 | 415 => "invalid_request",
+        503 => "temporarily_unavailable",
+        _ => "server_error",
+    };
+    let body = OAuthError { error: name, error_description: row.title, code: row.code, retryable: row.retryable };
+    let mut response = body_of(&body, row.status, "application/json; charset=utf-8");
+    add_headers(&mut response, error, "Basic");
+    response
+}
+
+fn body_of(body: &impl Serialize, status: StatusCode, content_type: &'static str) -> Response<Body> {
+    let bytes = serde_json::to_string(body).unwrap_or_default();
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static str) {
+    let headers: &mut http::HeaderMap = response.headers_mut();
+    if row(error).status == StatusCode::UNAUTHORIZED {
+        let challenge = match (scheme, error) {
+            ("Basic", _) => "Basic realm=\"sessions\", charset=\"UTF-8\"",
+            (_, Error::CredentialMissing) => "Bearer realm=\"sessions\"",
+            _ => "Bearer realm=\"sessions\", error=\"invalid_token\"",
+        };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if matches!(error, Error::Unavailable { .. }) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::application::Scope;
+    use crate::core::end_reason::EndReason;
+    use crate::error::Dependency;
+
+    /// Every variant with its documented status, code and retryability.
+    #[test]
+    fn the_error_table() {
+        let ended = |asker| Error::SessionEnded { reason: EndReason::Idle, asker };
+        let table = [
+            (Error::InvalidRequest(vec![]), 400, "invalid_request", false),
+            (Error::CredentialMissing, 401, "credential_missing", false),
+            (Error::CredentialInvalid("x"), 401, "credential_invalid", false),
+            (Error::RefreshTokenInvalid, 401, "refresh_token_invalid", false),
+            (Error::RefreshTokenReused, 401, "refresh_token_reused", false),
+            (ended(Asker::Holder), 401, "session_ended", false),
+            (ended(Asker::Application), 404, "session_ended", false),
+            (Error::InsufficientScope(Scope::SessionsRead), 403, "insufficient_scope", false),
+            (Error::ApplicationOnly, 403, "application_only", false),
+            (Error::NotFound, 404, "not_found", false),
+            (Error::SessionLimitReached, 409, "session_limit_reached", false),
+            (Error::SessionChanged, 409, "session_changed", true),
+            (Error::VersionMismatch { current: 1 }, 412, "version_mismatch", false),
+            (Error::PayloadTooLarge { bytes_max: 1 }, 413, "payload_too_large", false),
+            (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
+            (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
+            (Error::IfMatchRequired, 428, "if_match_required", false),
+            (Error::Internal("secret".into()), 500, "internal_error", false),
+            (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
+        ];
+        for (error, status, code, retryable) in table {
+            let row = row(&error);
+            assert_eq!((row.status.as_u16(), row.code, row.retryable), (status, code, retryable));
+            for response in [problem(&error), oauth_problem(&error)] {
+                assert_eq!(response.status().as_u16(), status);
+                assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), status == 401);
+                assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+                let Body::Text(body) = response.into_body() else { panic!("a text body") };
+                assert!(!body.contains("secret"), "{body}");
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading requests. Anything ambiguous is refused before a store is asked.
+
+use crate::core::context::ClientContext;
+use crate::core::id::{SessionId, UserId};
+use crate::core::json;
+use crate::error::{Error, Result};
+use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::service::authenticate::Credential;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, USER_AGENT};
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt};
+use serde::de::DeserializeOwned;
+
+/// A request as handlers see it.
+pub struct Incoming {
+    request: Request,
+    /// API Gateway's request id: `X-Request-Id`, logs and audit carry it.
+    pub request_id: String,
+}
+
+/// The `If-Match` header.
+pub use crate::service::update::Expected;
+
+impl Incoming {
+    /// Wraps an event.
+    pub fn new(request: Request) -> Self {
+        let gateway = match request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+            _ => None,
+        };
+        let lambda = request.lambda_context_ref().map(|context| context.request_id.clone());
+        let request_id = gateway.or(lambda).unwrap_or_default();
+        let request_id =
+            request_id.chars().filter(|c| c.is_ascii_alphanumeric() || "-_=".contains(*c)).take(64).collect();
+        Incoming { request, request_id }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &lambda_http::http::Method {
+        self.request.method()
+    }
+
+    /// A path parameter, as the gateway decoded it.
+    fn path(&self, name: &str) -> Option<String> {
+        self.request.path_parameters_ref()?.first(name).map(str::to_owned)
+    }
+
+    /// `{sessionId}`. What can not be a session id is not found, like an id that was never issued.
+    pub fn session_id(&self) -> Result<SessionId> {
+        self.path("sessionId").as_deref().and_then(SessionId::parse).ok_or(Error::NotFound)
+    }
+
+    /// `{userId}`.
+    pub fn user_id(&self) -> Result<UserId> {
+        let text = self.path("userId").unwrap_or_default();
+        UserId::parse(&text).map_err(|detail| Error::field("userId", detail))
+    }
+
+    /// A query parameter that may be stated once; unknown parameters are refused by [`Incoming::only_query`].
+    pub fn query(&self, name: &str) -> Result<Option<String>> {
+        let Some(parameters) = self.request.query_string_parameters_ref() else { return Ok(None) };
+        match parameters.all(name).unwrap_or_default().as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some((*one).to_owned())),
+            _ => Err(Error::field(name, "must be stated once")),
+        }
+    }
+
+    /// Refuses query parameters that the route does not know. A token in a query is refused with them.
+    pub fn only_query(&self, known: &[&str]) -> Result<()> {
+        let parameters = self.request.query_string_parameters_ref();
+        match parameters.into_iter().flat_map(|all| all.iter()).find(|(name, _)| !known.contains(name)) {
+            None => Ok(()),
+            Some((name, _)) if name.len() <= 64 && name.bytes().all(|c| c.is_ascii_graphic()) => {
+                Err(Error::field(name, "is not a parameter of this route"))
+            }
+            Some(_) => Err(Error::field("query", "has a parameter that this route does not know")),
+        }
+    }
+
+    /// A header that carries one value. The gateway joins repeated headers with commas.
+    pub fn header(
+        &self,
+        name: impl lambda_http::http::header::AsHeaderName + std::fmt::Display + Copy,
+    ) -> Result<Option<&str>> {
+        let mut values = self.request.headers().get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let text = value.to_str().ok().filter(|text| !text.contains(',')).filter(|_| values.next().is_none());
+        text.map(Some).ok_or_else(|| Error::field(name.to_string(), "must be one value of visible ASCII"))
+    }
+
+    /// The credential in `Authorization`.
+    pub fn credential(&self) -> Result<Option<Credential>> {
+        let Some(value) = self.header(AUTHORIZATION.as_str())? else { return Ok(None) };
+        let (scheme, rest) = value.split_once(' ').ok_or(Error::CredentialInvalid("malformed Authorization"))?;
+        let rest = rest.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(Some(Credential::Bearer(rest.to_owned())));
+        }
+        if scheme.eq_ignore_ascii_case("basic") {
+            let decoded = STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
+            // RFC 6749 §2.3.1: both halves are form-encoded; our ids and keys use no character that this changes.
+            let (user, password) = pair.ok_or(Error::CredentialInvalid("malformed Basic credential"))?;
+            return Ok(Some(Credential::Basic { user: user.to_owned(), password: password.to_owned() }));
+        }
+        Err(Error::CredentialInvalid("unsupported scheme"))
+    }
+
+    /// `If-Match`: `"<version>"` or `*`.
+    pub fn if_match(&self) -> Result<Expected> {
+        let value = self.header(IF_MATCH.as_str())?.ok_or(Error::IfMatchRequired)?.trim();
+        if value == "*" {
+            return Ok(Expected::Any);
+        }
+        let version = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        let version =
+            version.filter(|digits| digits.bytes().all(|c| c.is_ascii_digit())).and_then(|digits| digits.parse().ok());
+        version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
+    }
+
+    /// Where the request comes from: the gateway's own view. Forwarding headers are never read.
+    pub fn client(&self) -> ClientContext {
+        let address = match self.request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                context.http.source_ip.as_deref().and_then(|ip| ip.parse().ok())
+            }
+            _ => None,
+        };
+        let agent = self.request.headers().get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let user_agent = agent.map(|agent| {
+            let cut = agent.floor_char_boundary(USER_AGENT_BYTES_MAX);
+            agent[..cut].to_owned()
+        });
+        ClientContext { address, user_agent, fingerprint: None }
+    }
+
+    /// The body, of a media type that the route takes, within its limit.
+    pub fn body(&self, media_types: &'static [&'static str], bytes_max: usize) -> Result<&[u8]> {
+        let expected = media_types.first().copied().unwrap_or_default();
+        if self.request.headers().contains_key(CONTENT_ENCODING) {
+            return Err(Error::UnsupportedMediaType { expected });
+        }
+        let stated = self.header(CONTENT_TYPE.as_str())?.unwrap_or_default();
+        let (essence, parameters) = stated.split_once(';').unwrap_or((stated, ""));
+        let parameters = parameters.trim();
+        let utf8 = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
+        if !utf8 || !media_types.iter().any(|known| essence.trim().eq_ignore_ascii_case(known)) {
+            return Err(Error::UnsupportedMediaType { expected });
+        }
+        let body: &[u8] = self.request.body().as_ref();
+        if body.len() > bytes_max {
+            return Err(Error::PayloadTooLarge { bytes_max });
+        }
+        Ok(body)
+    }
+
+    /// The body as strict JSON.
+    pub fn json<T: DeserializeOwned>(&self, media_types: &'static [&'static str]) -> Result<T> {
+        json::parse(self.body(media_types, BODY_BYTES_MAX)?).map_err(|error| Error::InvalidRequest(vec![error]))
+    }
+
+    /// When Lambda will stop this invocation, in milliseconds since the epoch.
+    pub fn deadline_millis(&self) -> Option<u64> {
+        self.request.lambda_context_ref().map(|context| context.deadline)
+    }
+}
+
+/// JSON bodies.
+pub const JSON: &[&str] = &["application/json"];
+/// Merge patches; plain JSON is taken for one.
+pub const MERGE_PATCH: &[&str] = &["application/merge-patch+json", "application/json"];
+/// OAuth forms.
+pub const FORM: &[&str] = &["application/x-www-form-urlencoded"];

@@ -1,0 +1,93 @@
+//! What surrounds every handler: deadline, panic net, error table, headers, one log line.
+
+use super::problem::{oauth_problem, problem};
+use super::request::Incoming;
+use super::response::complete;
+use crate::clock;
+use crate::error::{Dependency, Error, Result};
+use crate::limits::{DEADLINE_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
+use futures_util::FutureExt;
+use lambda_http::Body;
+use lambda_http::http::Response;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+/// How errors are shaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// RFC 9457.
+    Problem,
+    /// RFC 6749 §5.2.
+    OAuth,
+}
+
+/// Runs a handler's work. The answer is always a response: an `Err` would surface as the gateway's own opaque 5xx.
+pub async fn serve(
+    shape: ErrorShape,
+    incoming: &Incoming,
+    work: impl Future<Output = Result<Response<Body>>>,
+) -> std::result::Result<Response<Body>, lambda_http::Error> {
+    let started = clock::now();
+    let budget = Duration::from_millis(budget_millis(started.millis(), incoming.deadline_millis()));
+    let guarded = AssertUnwindSafe(tokio::time::timeout(budget, work)).catch_unwind();
+    let outcome = match guarded.await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(Error::unavailable(Dependency::Redis, "no time left")),
+        Err(_) => Err(Error::Internal("a handler panicked".into())),
+    };
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(error) => {
+            log_error(&error, &incoming.request_id);
+            match shape {
+                ErrorShape::Problem => problem(&error),
+                ErrorShape::OAuth => oauth_problem(&error),
+            }
+        }
+    };
+    complete(&mut response, &incoming.request_id);
+    tracing::info!(
+        request_id = incoming.request_id,
+        method = incoming.method().as_str(),
+        status = response.status().as_u16(),
+        duration_ms = clock::now().millis_since(started),
+        "request"
+    );
+    Ok(response)
+}
+
+fn log_error(error: &Error, request_id: &str) {
+    match error {
+        Error::Internal(_) => tracing::error!(request_id, %error, "failed"),
+        Error::Unavailable { .. } => tracing::warn!(request_id, %error, "dependency away"),
+        // Field errors may quote names that callers made up; the code is enough.
+        Error::InvalidRequest(errors) => tracing::info!(request_id, count = errors.len(), "invalid request"),
+        _ => tracing::info!(request_id, %error, "refused"),
+    }
+}
+
+/// What is left to work in: the function's deadline less what it takes to answer, at most five seconds. A deadline
+/// that is already over when work begins is not believed (local emulators send one from 1970).
+fn budget_millis(now_millis: i64, deadline_millis: Option<u64>) -> u64 {
+    let now = u64::try_from(now_millis).unwrap_or(0);
+    match deadline_millis {
+        Some(deadline) if deadline > now => {
+            (deadline - now).saturating_sub(DEADLINE_RESERVE_MILLIS).min(REQUEST_MILLIS_MAX)
+        }
+        Some(_) | None => REQUEST_MILLIS_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_keeps_time_to_answer() {
+        assert_eq!(budget_millis(1_000_000, Some(1_003_000)), 2700);
+        assert_eq!(budget_millis(1_000_000, Some(1_000_100)), 0);
+        assert_eq!(budget_millis(1_000_000, Some(1_060_000)), REQUEST_MILLIS_MAX);
+        assert_eq!(budget_millis(1_000_000, Some(600_000)), REQUEST_MILLIS_MAX);
+        assert_eq!(budget_millis(1_000_000, None), REQUEST_MILLIS_MAX);
+    }
+}

@@ -1,0 +1,105 @@
+//! What scheduled and operator-invoked functions share: their events, deadlines and errors.
+//!
+//! A job returns `Err` when it failed, so that Lambda retries it and alarms see it.
+
+use crate::clock;
+use crate::core::id::{BUCKETS, Bucket};
+use crate::core::json::FieldError;
+use crate::core::time::Timestamp;
+use crate::error::Error;
+use lambda_runtime::{Context, Diagnostic};
+use serde_json::Value;
+
+/// The buckets a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketRange {
+    /// The first bucket.
+    pub first: Bucket,
+    /// The last bucket, included.
+    pub last: Bucket,
+    /// Whether the event named the range.
+    pub stated: bool,
+}
+
+impl BucketRange {
+    /// Reads `detail.firstBucket` and `detail.lastBucket` of a scheduled event; without them the run is for all.
+    pub fn from_event(event: &Value) -> Result<Self, Error> {
+        let detail = &event["detail"];
+        let bucket = |name: &str, default: u16| match &detail[name] {
+            Value::Null => Ok((Bucket::new(default), false)),
+            value => {
+                let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+                let bucket = number.and_then(Bucket::new);
+                bucket
+                    .map(|bucket| (Some(bucket), true))
+                    .ok_or_else(|| Error::field(format!("detail.{name}"), format!("must be 0 to {}", BUCKETS - 1)))
+            }
+        };
+        match (bucket("firstBucket", 0)?, bucket("lastBucket", BUCKETS - 1)?) {
+            ((Some(first), a), (Some(last), b)) if first <= last => Ok(BucketRange { first, last, stated: a || b }),
+            _ => Err(Error::field("detail.firstBucket", "must not be above detail.lastBucket")),
+        }
+    }
+
+    /// The range in `parts` pieces of nearly equal size.
+    pub fn split(self, parts: u16) -> Vec<(Bucket, Bucket)> {
+        let buckets: Vec<Bucket> = Bucket::range(self.first, self.last).collect();
+        let size = buckets.len().div_ceil(usize::from(parts.max(1))).max(1);
+        buckets.chunks(size).filter_map(|chunk| Some((*chunk.first()?, *chunk.last()?))).collect()
+    }
+}
+
+/// How long a job keeps back of its deadline.
+const RESERVE_SECONDS: u64 = 5;
+/// How long a job works when the deadline makes no sense (local emulators send one from 1970).
+const WORK_SECONDS: u64 = 45;
+
+/// Until when a job may begin further work.
+pub fn work_until(context: &Context) -> Timestamp {
+    let now = clock::now();
+    let deadline = Timestamp::from_millis(i64::try_from(context.deadline).unwrap_or(i64::MAX));
+    if deadline <= now {
+        return now.plus_seconds(WORK_SECONDS);
+    }
+    Timestamp::from_millis(deadline.millis() - i64::try_from(RESERVE_SECONDS * 1000).unwrap_or(0)).max(now)
+}
+
+/// The error of a job as Lambda reports it: a stable type for alarms, and what to mend for operators.
+pub fn diagnostic(error: Error) -> Diagnostic {
+    let (error_type, error_message) = match &error {
+        Error::InvalidRequest(fields) => ("InvalidRequest", sentences(fields)),
+        Error::NotFound => ("NotFound", "there is no such resource".to_owned()),
+        Error::SessionChanged => ("Conflict", "changed meanwhile; try again".to_owned()),
+        Error::Unavailable { dependency, .. } => ("DependencyUnavailable", format!("{dependency:?} is away")),
+        _ => ("Failed", "see the log".to_owned()),
+    };
+    tracing::error!(%error, error_type, "job failed");
+    Diagnostic { error_type: error_type.into(), error_message }
+}
+
+fn sentences(fields: &[FieldError]) -> String {
+    fields.iter().map(|error| format!("{} {}", error.field, error.detail)).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ranges_are_read_and_split() {
+        let all = BucketRange::from_event(&json!({"detail": {}})).expect("all");
+        assert_eq!((all.first.number(), all.last.number(), all.stated), (0, 4095, false));
+        let pieces = all.split(3);
+        assert_eq!(pieces.len(), 3);
+        assert_eq!((pieces[0].0.number(), pieces[2].1.number()), (0, 4095));
+        assert!(pieces.windows(2).all(|pair| pair[0].1.number() + 1 == pair[1].0.number()));
+        let some = BucketRange::from_event(&json!({"detail": {"firstBucket": 5, "lastBucket": 5}})).expect("one");
+        assert_eq!(some.split(4), vec![(some.first, some.last)]);
+        for bad in
+            [json!({"firstBucket": 4096}), json!({"firstBucket": "1"}), json!({"firstBucket": 2, "lastBucket": 1})]
+        {
+            assert!(BucketRange::from_event(&json!({ "detail": bad })).is_err());
+        }
+    }
+}

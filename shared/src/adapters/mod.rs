@@ -1,0 +1,9 @@
+//! The edge: stores, KMS and HTTP. Errors of drivers are classified here and go no further.
+
+pub mod aws;
+pub mod dynamodb;
+pub mod http;
+pub mod jobs;
+pub mod kms;
+pub mod postgres;
+pub mod redis;

@@ -1,0 +1,176 @@
+//! Writing the audit: lock a chain, drop what is there already, link, COPY, move the head.
+
+use super::classify;
+use crate::core::audit::AuditEvent;
+use crate::core::time::Timestamp;
+use crate::error::{Dependency, Error, Result};
+use std::collections::HashSet;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Transaction};
+
+/// An event on its way into the audit.
+#[derive(Debug, Clone)]
+pub struct QueuedEvent {
+    /// When Redis queued it.
+    pub queued_at: Timestamp,
+    /// The event.
+    pub event: AuditEvent,
+}
+
+/// A chain under the lock of one transaction.
+pub struct Chain<'a> {
+    transaction: Transaction<'a>,
+    group: i16,
+    sequence: i64,
+    hash: [u8; 32],
+}
+
+impl<'a> Chain<'a> {
+    /// Locks a chain; `None` when another drainer holds it.
+    pub async fn lock(client: &'a mut Client, group: i16) -> Result<Option<Chain<'a>>> {
+        let transaction = client.transaction().await.map_err(|error| classify(&error))?;
+        let row = transaction
+            .query_opt(
+                "SELECT sequence, hash FROM audit_chain_heads WHERE chain_group = $1 FOR UPDATE SKIP LOCKED",
+                &[&group],
+            )
+            .await
+            .map_err(|error| classify(&error))?;
+        let Some(row) = row else { return Ok(None) };
+        let hash: Vec<u8> = row.get(1);
+        let hash = hash.try_into().map_err(|_| Error::unavailable(Dependency::Postgres, "unreadable chain head"))?;
+        Ok(Some(Chain { transaction, group, sequence: row.get(0), hash }))
+    }
+
+    /// Appends what is not there yet and commits. Returns the number of rows written.
+    pub async fn append(mut self, events: Vec<QueuedEvent>) -> Result<u64> {
+        self.ensure_partitions(&events).await?;
+        let fresh = self.without_known(events).await?;
+        let written = self.copy(&fresh).await?;
+        self.transaction
+            .execute(
+                "UPDATE audit_chain_heads SET sequence = $2, hash = $3 WHERE chain_group = $1",
+                &[&self.group, &self.sequence, &self.hash.as_slice()],
+            )
+            .await
+            .map_err(|error| classify(&error))?;
+        self.transaction.commit().await.map_err(|error| classify(&error))?;
+        Ok(written)
+    }
+
+    async fn ensure_partitions(&self, events: &[QueuedEvent]) -> Result<()> {
+        let months: HashSet<_> = events
+            .iter()
+            .map(|queued| queued.queued_at.to_offset_date_time().date())
+            .filter_map(|date| date.replace_day(1).ok())
+            .collect();
+        for month in months {
+            self.transaction
+                .execute("SELECT audit_ensure_partition($1)", &[&month])
+                .await
+                .map_err(|error| classify(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Drops events whose id has a row already or came earlier in the batch: a drainer died between commit and
+    /// acknowledgement, or a script ran twice. A day around the batch covers what a store rollback can repeat.
+    async fn without_known(&self, events: Vec<QueuedEvent>) -> Result<Vec<QueuedEvent>> {
+        let ids: Vec<&str> = events.iter().map(|queued| queued.event.event_id.as_str()).collect();
+        let (Some(first), Some(last)) =
+            (events.iter().map(|queued| queued.queued_at).min(), events.iter().map(|queued| queued.queued_at).max())
+        else {
+            return Ok(events);
+        };
+        let day = time::Duration::days(1);
+        let rows = self
+            .transaction
+            .query(
+                "SELECT event_id FROM audit_events WHERE event_id = ANY($1) AND queued_at BETWEEN $2 AND $3",
+                &[&ids, &(first.to_offset_date_time() - day), &(last.to_offset_date_time() + day)],
+            )
+            .await
+            .map_err(|error| classify(&error))?;
+        let mut known: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        Ok(events.into_iter().filter(|queued| known.insert(queued.event.event_id.clone())).collect())
+    }
+
+    async fn copy(&mut self, events: &[QueuedEvent]) -> Result<u64> {
+        const COLUMNS: [Type; 13] = [
+            Type::TEXT,
+            Type::TIMESTAMPTZ,
+            Type::TIMESTAMPTZ,
+            Type::INT2,
+            Type::INT8,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+            Type::BYTEA,
+        ];
+        let sink = self
+            .transaction
+            .copy_in(
+                "COPY audit_events (event_id, queued_at, occurred_at, chain_group, sequence, event_type, \
+                 application_id, subject, session_id, actor, reason, request_id, hash) FROM STDIN BINARY",
+            )
+            .await
+            .map_err(|error| classify(&error))?;
+        let writer = BinaryCopyInWriter::new(sink, &COLUMNS);
+        let mut writer = std::pin::pin!(writer);
+        for queued in events {
+            let event = &queued.event;
+            self.sequence += 1;
+            self.hash = event.chain_hash(&self.hash, self.sequence);
+            let hash = self.hash.as_slice();
+            let (queued_at, occurred_at) =
+                (queued.queued_at.to_offset_date_time(), event.occurred_at.to_offset_date_time());
+            let row: [&(dyn ToSql + Sync); 13] = [
+                &event.event_id,
+                &queued_at,
+                &occurred_at,
+                &self.group,
+                &self.sequence,
+                &event.event_type,
+                &event.application_id,
+                &event.subject,
+                &event.session_id,
+                &event.actor,
+                &event.reason,
+                &event.request_id,
+                &hash,
+            ];
+            writer.as_mut().write(&row).await.map_err(|error| classify(&error))?;
+        }
+        writer.finish().await.map_err(|error| classify(&error))
+    }
+}
+
+/// Makes the partitions of this month and the next two, so that a drain never has to.
+pub async fn ensure_coming_partitions(client: &Client, now: Timestamp) -> Result<()> {
+    let today = now.to_offset_date_time().date();
+    client
+        .execute(
+            "SELECT audit_ensure_partition(($1::date + make_interval(months => ahead))::date) FROM generate_series(0, 2) AS ahead",
+            &[&today],
+        )
+        .await
+        .map_err(|error| classify(&error))?;
+    Ok(())
+}
+
+/// Drops the months that retention no longer keeps; returns how many partitions went.
+pub async fn apply_retention(client: &Client, months: u32, now: Timestamp) -> Result<u32> {
+    let today = now.to_offset_date_time().date();
+    let months = i32::try_from(months).unwrap_or(i32::MAX);
+    let row = client
+        .query_one("SELECT audit_drop_before(($1::date - make_interval(months => $2))::date)", &[&today, &months])
+        .await
+        .map_err(|error| classify(&error))?;
+    let dropped: i32 = row.get(0);
+    Ok(u32::try_from(dropped).unwrap_or(0))
+}

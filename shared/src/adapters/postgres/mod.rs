@@ -1,0 +1,76 @@
+//! PostgreSQL: the audit. Only jobs connect to it, never a request to `/sessions`.
+
+pub mod audit;
+pub mod migrate;
+
+use crate::adapters::aws;
+use crate::config::{AwsConfig, PostgresConfig};
+use crate::core::time::Timestamp;
+use crate::error::{Dependency, Error, Result};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Connects to PostgreSQL; the connection's driver runs until the client is dropped.
+pub async fn connect(
+    config: &PostgresConfig,
+    aws: Option<&AwsConfig>,
+    now: Timestamp,
+) -> Result<tokio_postgres::Client> {
+    let mut settings: tokio_postgres::Config =
+        config.url.parse().map_err(|_| Error::unavailable(Dependency::Postgres, "DATABASE_URL is not readable"))?;
+    settings.connect_timeout(Duration::from_secs(5)).application_name("session-jobs");
+    if config.iam {
+        settings.password(iam_password(&settings, aws, now)?).ssl_mode(SslMode::Require);
+    }
+    let tls = MakeRustlsConnect::new(tls_config(config)?);
+    let (client, driver) = settings.connect(tls).await.map_err(|error| classify(&error))?;
+    tokio::spawn(driver);
+    Ok(client)
+}
+
+fn iam_password(settings: &tokio_postgres::Config, aws: Option<&AwsConfig>, now: Timestamp) -> Result<String> {
+    let missing = || Error::unavailable(Dependency::Postgres, "DATABASE_IAM needs host, user and AWS credentials");
+    let host = settings.get_hosts().iter().find_map(|host| match host {
+        Host::Tcp(name) => Some(name.as_str()),
+        Host::Unix(_) => None,
+    });
+    let port = settings.get_ports().first().copied().unwrap_or(5432);
+    match (aws, host, settings.get_user()) {
+        (Some(aws), Some(host), Some(user)) => aws::rds_password(aws, host, port, user, now).ok_or_else(missing),
+        _ => Err(missing()),
+    }
+}
+
+/// Compiled-in roots (RDS Proxy presents an Amazon certificate), or a private authority.
+fn tls_config(config: &PostgresConfig) -> Result<rustls::ClientConfig> {
+    let failed = |error: rustls::Error| Error::unavailable(Dependency::Postgres, error);
+    let mut roots = rustls::RootCertStore::empty();
+    match &config.ca_pem {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate
+                    .map_err(|_| Error::unavailable(Dependency::Postgres, "DATABASE_CA_FILE is not readable"))?;
+                roots.add(certificate).map_err(failed)?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(builder.map_err(failed)?.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The service's view of a PostgreSQL failure; values never stand in it.
+pub fn classify(error: &tokio_postgres::Error) -> Error {
+    let detail = match error.as_db_error() {
+        Some(database) => format!("SQLSTATE {} {}", database.code().code(), database.message()),
+        None => error.to_string(),
+    };
+    Error::unavailable(Dependency::Postgres, detail)
+}

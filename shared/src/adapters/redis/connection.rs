@@ -1,0 +1,167 @@
+//! One multiplexed connection per environment, single node or cluster, with the same commands.
+
+use crate::adapters::aws;
+use crate::config::{AwsConfig, RedisConfig};
+use crate::core::time::Timestamp;
+use crate::error::{Dependency, Error};
+use crate::limits::{REDIS_CONNECT_MILLIS, REDIS_RESPONSE_MILLIS};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
+    TlsCertificates, Value,
+};
+use std::time::Duration;
+
+/// Makes connections.
+pub struct Connector {
+    config: RedisConfig,
+    aws: Option<AwsConfig>,
+}
+
+/// An open connection; clones share it.
+#[derive(Clone)]
+pub enum Connection {
+    /// To one node.
+    Single(MultiplexedConnection),
+    /// To a cluster: it follows redirections by itself.
+    Cluster(ClusterConnection),
+}
+
+impl Connector {
+    /// `aws` is needed for IAM authentication only.
+    pub fn new(config: RedisConfig, aws: Option<AwsConfig>) -> Self {
+        Connector { config, aws }
+    }
+
+    /// Connects, with a password made now when IAM is used.
+    pub async fn connect(&self, now: Timestamp) -> RedisResult<Connection> {
+        let nodes = self.nodes(now)?;
+        let connect = Duration::from_millis(REDIS_CONNECT_MILLIS);
+        let response = Duration::from_millis(REDIS_RESPONSE_MILLIS);
+        let certificates =
+            self.config.ca_pem.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) });
+        if self.config.cluster {
+            let mut builder = ClusterClientBuilder::new(nodes)
+                .connection_timeout(connect)
+                .response_timeout(response)
+                .retries(3)
+                .min_retry_wait(20)
+                .max_retry_wait(200);
+            if let Some(certificates) = certificates {
+                builder = builder.certs(certificates);
+            }
+            return Ok(Connection::Cluster(builder.build()?.get_async_connection().await?));
+        }
+        let node = nodes.into_iter().next().ok_or_else(|| invalid("no node"))?;
+        let client = match certificates {
+            Some(certificates) => Client::build_with_tls(node, certificates)?,
+            None => Client::open(node)?,
+        };
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(connect)).set_response_timeout(Some(response));
+        Ok(Connection::Single(client.get_multiplexed_async_connection_with_config(&config).await?))
+    }
+
+    fn nodes(&self, now: Timestamp) -> RedisResult<Vec<ConnectionInfo>> {
+        let mut nodes = Vec::new();
+        for url in &self.config.urls {
+            let mut node = url.as_str().into_connection_info()?;
+            if let Some(iam) = &self.config.iam {
+                let aws = self.aws.as_ref().ok_or_else(|| invalid("IAM authentication needs AWS credentials"))?;
+                let password = aws::elasticache_password(aws, iam, now).ok_or_else(|| invalid("signing failed"))?;
+                let settings =
+                    node.redis_settings().clone().set_username(iam.user.as_str()).set_password(password.as_str());
+                node = node.set_redis_settings(settings);
+            }
+            nodes.push(node);
+        }
+        Ok(nodes)
+    }
+}
+
+fn invalid(detail: &'static str) -> RedisError {
+    RedisError::from((redis::ErrorKind::InvalidClientConfig, detail))
+}
+
+impl Connection {
+    /// One command.
+    pub async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Connection::Single(connection) => connection.req_packed_command(command).await,
+            Connection::Cluster(connection) => connection.req_packed_command(command).await,
+        }
+    }
+
+    /// Several commands of one slot in one round trip; a failed one fails the whole.
+    pub async fn pipeline(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        match self {
+            Connection::Single(connection) => pipeline.query_async(connection).await,
+            Connection::Cluster(connection) => pipeline.query_async(connection).await,
+        }
+    }
+
+    /// Which data set this is: run id and replication id of every primary. It changes whenever one restarts or
+    /// another takes over, which is when acknowledged writes may be gone.
+    pub async fn incarnation(&mut self) -> RedisResult<String> {
+        let mut command = redis::cmd("INFO");
+        command.arg("server").arg("replication");
+        let value = match self {
+            Connection::Single(connection) => connection.req_packed_command(&command).await?,
+            Connection::Cluster(connection) => {
+                let primaries = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                connection.route_command(command, primaries).await?
+            }
+        };
+        let mut identities = Vec::new();
+        collect_identities(&value, &mut identities);
+        if identities.is_empty() {
+            return Err(RedisError::from((redis::ErrorKind::UnexpectedReturnType, "INFO without run_id")));
+        }
+        identities.sort();
+        Ok(identities.join("+"))
+    }
+}
+
+fn collect_identities(value: &Value, identities: &mut Vec<String>) {
+    let mut read = |info: &str| {
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if let (Some(run_id), Some(replication_id)) = (field("run_id:"), field("master_replid:")) {
+            identities.push(format!("{run_id}/{replication_id}"));
+        }
+    };
+    match value {
+        Value::BulkString(bytes) => read(&String::from_utf8_lossy(bytes)),
+        Value::VerbatimString { text, .. } => read(text),
+        Value::SimpleString(text) => read(text),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| collect_identities(value, identities)),
+        Value::Array(values) => values.iter().for_each(|value| collect_identities(value, identities)),
+        _ => {}
+    }
+}
+
+/// The service's view of a Redis failure.
+pub fn classify(error: &RedisError) -> Error {
+    Error::unavailable(Dependency::Redis, format_args!("{:?} {}", error.kind(), error.code().unwrap_or("")))
+}
+
+/// Whether the connection is of no more use.
+pub fn is_broken(error: &RedisError) -> bool {
+    error.is_connection_dropped()
+        || error.is_io_error()
+        || error.is_connection_refusal()
+        || error.is_unrecoverable_error()
+}
+
+/// Whether trying again at once, on a fresh connection, makes sense. Every script carries an operation id, so a
+/// second run returns the first result.
+pub fn worth_a_second_try(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_timeout() && !error.is_connection_refusal()
+}
+
+/// Whether the server does not know a script by its digest.
+pub fn is_unknown_script(error: &RedisError) -> bool {
+    error.code() == Some("NOSCRIPT")
+}

@@ -1,0 +1,69 @@
+//! Every key name. The hash tag `{b<hex3>}` stands first in each, so all keys of a user share a slot; user input never
+//! reaches a key, only keyed hashes and minted ids do. (`scripts/record.lua` builds names of the same shape for the
+//! sessions that an index or a queue names.)
+
+use crate::core::id::{Bucket, SessionId, UserSlot};
+
+/// The hash tag, `{b<hex3>}`.
+pub fn hash_tag(bucket: Bucket) -> String {
+    format!("{{{bucket}}}")
+}
+
+/// The session record.
+pub fn session(session: &SessionId) -> String {
+    format!("s:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The user's index: a sorted set of sessions by creation time. A view, never the authority.
+pub fn index(slot: UserSlot) -> String {
+    format!("u:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+}
+
+/// The mirror of the user's epoch; absent means 0.
+pub fn epoch(slot: UserSlot) -> String {
+    format!("e:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+}
+
+/// The bucket's expiry queue: a sorted set of sessions by deadline.
+pub fn expiry_queue(bucket: Bucket) -> String {
+    format!("x:{}", hash_tag(bucket))
+}
+
+/// The bucket's outbox: a stream of events on their way to the audit.
+pub fn outbox(bucket: Bucket) -> String {
+    format!("o:{}", hash_tag(bucket))
+}
+
+/// What an idempotency key stood for.
+pub fn idempotency_claim(bucket: Bucket, digest: &str) -> String {
+    format!("i:{}:{digest}", hash_tag(bucket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::crypto::SecretKey;
+    use crate::core::id::UserId;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// T-48, T-49: whatever a user is called, keys keep their grammar and all of them share one hash tag.
+        #[test]
+        fn keys_keep_their_grammar_and_share_a_slot(user in "[^\\p{C}\\s]{1,40}", random in any::<[u8; 10]>()) {
+            let Ok(user) = UserId::parse(&user) else { return Ok(()) };
+            let slot = UserSlot::of(&SecretKey::new([1; 32]), "shop", &user);
+            let id = SessionId::mint(slot, random, &SecretKey::new([2; 32]));
+            let keys = [
+                session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
+                idempotency_claim(slot.bucket, &slot.tag.text()),
+            ];
+            for key in keys {
+                let (letter, rest) = key.split_once(":{b").expect("hash tag");
+                prop_assert!(letter.len() == 1 && letter.bytes().all(|c| c.is_ascii_lowercase()));
+                let (tag, rest) = rest.split_once('}').expect("hash tag");
+                prop_assert_eq!(tag, format!("{:03x}", slot.bucket.number()));
+                prop_assert!(rest.bytes().all(|c| c.is_ascii_alphanumeric() || b":-_".contains(&c)), "{}", key);
+            }
+        }
+    }
+}

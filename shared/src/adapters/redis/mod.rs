@@ -1,0 +1,5 @@
+//! Redis: the authority for live sessions.
+
+pub mod connection;
+pub mod keys;
+pub mod scripts;

@@ -1,0 +1,105 @@
+-- Admits one more session of a user, atomically: limit, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
+--
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim
+-- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
+--       6 on limit (0 reject, 1 evict oldest, 2 evict least recent)  7 event id  8 event common  9 application id
+--       10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
+-- Reply {'created', epoch, evicted…} | {'repeated', epoch} the same operation again | {'replayed', key text, evicted…}
+--       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
+local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local tombstone, digest, claim_millis = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+
+if digest ~= '' then
+  local claim = redis.call('GET', KEYS[6])
+  if claim then
+    if string.sub(claim, 1, #digest) ~= digest then
+      return {'mismatch'}
+    end
+    local reply = {'replayed'}
+    for word in string.gmatch(string.sub(claim, #digest + 1), '[^ ]+') do
+      table.insert(reply, word)
+    end
+    return reply
+  end
+end
+
+local fresh = {struct.unpack(HEADER, record)}
+local absolute, idle, active, operation, own = fresh[12], fresh[9], fresh[11], fresh[16], fresh[18]
+
+local existing = read(KEYS[1])
+if existing then
+  if existing.err then return existing end
+  if existing.operation == operation then
+    return {'repeated', existing.epoch}
+  end
+  return redis.error_reply('COLLISION session id')
+end
+
+local epoch = epoch_of(KEYS[3])
+local live, dead = {}, {}
+for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local h = read(key(slot, 's', member))
+  if h and h.err then
+    -- An unreadable record counts for nobody and is left as it is.
+  elseif not h or h.state ~= ACTIVE then
+    table.insert(dead, {sid = member})
+  else
+    local reason = lapsed(h, epoch, now)
+    if reason then
+      table.insert(dead, {sid = member, h = h, reason = reason})
+    elseif h.app == own then
+      table.insert(live, {sid = member, h = h})
+    end
+  end
+end
+
+local surplus = #live + 1 - max
+if surplus > 0 and on_limit == 0 then
+  return {'limit'}
+end
+local events = 0
+local function finish_one(entry, reason)
+  events = events + 1
+  finish(slot, entry.sid, entry.h, reason, now, operation, tombstone, KEYS[5], event_id .. '.' .. events, common)
+end
+for _, entry in ipairs(dead) do
+  if entry.h then
+    finish_one(entry, entry.reason)
+  else
+    redis.call('ZREM', KEYS[2], entry.sid)
+  end
+end
+local reply = {'created', epoch}
+if surplus > 0 then
+  local field = on_limit == 1 and 'created' or 'active'
+  table.sort(live, function(a, b)
+    if a.h[field] ~= b.h[field] then
+      return a.h[field] < b.h[field]
+    end
+    return a.sid < b.sid
+  end)
+  for index = 1, surplus do
+    finish_one(live[index], EVICTED)
+    table.insert(reply, live[index].sid)
+  end
+end
+
+-- The record outlives its absolute end by a day, so that the sweep finds it and tells why it ended.
+local gone = absolute + 86400000
+redis.call('SET', KEYS[1], string.sub(record, 1, 12) .. struct.pack('>I4', epoch) .. string.sub(record, 17),
+  'PXAT', string.format('%d', gone))
+redis.call('ZADD', KEYS[2], string.format('%d', fresh[10]), sid)
+if redis.call('PTTL', KEYS[2]) < gone - now then
+  redis.call('PEXPIREAT', KEYS[2], string.format('%d', gone))
+end
+redis.call('ZADD', KEYS[4], string.format('%d', math.min(active + idle * 1000, absolute)), sid)
+emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common)
+if digest ~= '' then
+  local claim = {digest .. sid}
+  for index = 3, #reply do
+    table.insert(claim, reply[index])
+  end
+  redis.call('SET', KEYS[6], table.concat(claim, ' '), 'PX', claim_millis)
+end
+return reply

@@ -1,0 +1,97 @@
+-- Prelude of every script: the record's header and the steps that several scripts share.
+--
+-- Offsets are those of shared/src/core/record.rs; a test compares the two on random records. Keys beyond KEYS are
+-- built by `key` only, always inside the hash tag of KEYS[1]: a user's index names sessions that the caller can not
+-- know, and all of them share the slot by construction. Names are those of shared/src/adapters/redis/keys.rs.
+
+local HEADER = '>BBBBI4I4I4I4I4I6I6I6I6I6I2c8c8c8c8c8I2'
+local HEADER_BYTES = 98
+local UNKNOWN = string.rep('\0', 8)
+local ACTIVE, ENDED = 1, 2
+local IDLE, ABSOLUTE, EVICTED, REUSE, REVOKE_ALL = 3, 4, 5, 6, 7
+local REASONS = {'user', 'admin', 'idle', 'absolute', 'evicted', 'reuse', 'revoke_all', 'token_revoked', 'device_removed'}
+
+local function key(slot, letter, id)
+  return letter .. ':' .. slot .. ':' .. id
+end
+
+-- The header of a record, or nil when there is none. A record of another format stops the script before any write.
+local function read(record_key)
+  local bytes = redis.call('GETRANGE', record_key, 0, HEADER_BYTES - 1)
+  if #bytes == 0 then
+    return nil
+  end
+  if #bytes < HEADER_BYTES or string.byte(bytes, 1) ~= 1 then
+    return redis.error_reply('UNREADABLE record')
+  end
+  local h = {}
+  h.format, h.state, h.reason, h.mac_key, h.version, h.revision, h.epoch, h.generation, h.idle, h.created, h.active,
+    h.absolute, h.rotated, h.ended, h.attributes, h.operation, h.tag, h.app, h.address, h.device,
+    h.grace = struct.unpack(HEADER, bytes)
+  return h
+end
+
+local function pack(h)
+  return struct.pack(HEADER, h.format, h.state, h.reason, h.mac_key, h.version, h.revision, h.epoch, h.generation,
+    h.idle, h.created, h.active, h.absolute, h.rotated, h.ended, h.attributes, h.operation, h.tag, h.app, h.address,
+    h.device, h.grace)
+end
+
+-- Writes the header in place; attributes, sealed data and TTL stay.
+local function patch(record_key, h)
+  h.revision = (h.revision + 1) % 4294967296
+  redis.call('SETRANGE', record_key, 0, pack(h))
+end
+
+-- Why an active record is dead all the same, or nil. Twin of core::session::liveness.
+local function lapsed(h, epoch, now)
+  if h.epoch < epoch then
+    return REVOKE_ALL
+  elseif now >= h.absolute then
+    return ABSOLUTE
+  elseif now >= h.active + h.idle * 1000 then
+    return IDLE
+  end
+  return nil
+end
+
+local function epoch_of(epoch_key)
+  return tonumber(redis.call('GET', epoch_key) or '0')
+end
+
+-- Header and attributes, without the sealed data.
+local function prefix(record_key, h)
+  return redis.call('GETRANGE', record_key, 0, HEADER_BYTES + h.attributes - 1)
+end
+
+-- One text attribute of a record (core/attributes.rs), or ''.
+local function attribute(record_key, h, wanted)
+  local bytes = redis.call('GETRANGE', record_key, HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
+  local at = 1
+  while at + 2 <= #bytes do
+    local tag, length = struct.unpack('>BI2', bytes, at)
+    if tag == wanted then
+      return string.sub(bytes, at + 3, at + 2 + length)
+    end
+    at = at + 3 + length
+  end
+  return ''
+end
+
+-- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of.
+local function emit(outbox_key, id, kind, reason, sid, tag, application, common)
+  redis.call('XADD', outbox_key, '*', 'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common)
+end
+
+-- Ends a session: tombstone without attributes and data, out of index and expiry queue, one event.
+local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
+  local record_key = key(slot, 's', sid)
+  local application = attribute(record_key, h, 2)
+  h.state, h.reason, h.ended, h.attributes, h.operation = ENDED, reason, now, 0, operation
+  h.revision = (h.revision + 1) % 4294967296
+  local ttl = math.max(60000, math.min(tombstone_millis, h.absolute - now))
+  redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
+  redis.call('ZREM', key(slot, 'u', h.tag), sid)
+  redis.call('ZREM', 'x:' .. slot, sid)
+  emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common)
+end

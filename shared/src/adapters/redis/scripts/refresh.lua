@@ -1,0 +1,67 @@
+-- Rotates a refresh family. Twin of core::refresh_decision::decide, with the same numbered cases. I-1 to I-3, T-02 to T-09.
+--
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
+-- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 generation presented  6 operation
+--       7 address digest  8 device digest  9 judged revision or -1  10 event id  11 event common  12 tombstone ms
+-- Reply {'missing'} | {'ended', reason} | {'lapsed', reason} | {'replay'} | {'successor'|'rotated'|'healed', record}
+--       | {'context', record} | {'moved'}; records without the sealed data
+local slot, now, sid, application, generation = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local operation, address, device = ARGV[6], ARGV[7], ARGV[8]
+local judged, event_id, common, tombstone = tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
+
+local h = read(KEYS[1])
+if not h then
+  return {'missing'}
+end
+if h.err then return h end
+if h.app ~= application then -- case 1
+  return {'missing'}
+end
+if h.state ~= ACTIVE then -- case 2
+  return {'ended', h.reason}
+end
+local reason = lapsed(h, epoch_of(KEYS[3]), now)
+if reason then -- case 3
+  finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
+  return {'lapsed', reason}
+end
+if operation == h.operation and generation + 1 == h.generation then -- case 4
+  return {'successor', prefix(KEYS[1], h)}
+end
+
+local function differs(recorded, presented)
+  return recorded ~= UNKNOWN and presented ~= UNKNOWN and recorded ~= presented
+end
+
+if generation < h.generation then
+  local inside = math.max(0, now - h.rotated) <= h.grace * 1000
+  if generation + 1 == h.generation and inside and not differs(h.device, device) then -- case 8
+    return {'successor', prefix(KEYS[1], h)}
+  end
+  emit(KEYS[5], event_id .. '.1', 'refresh.replayed', REASONS[REUSE], sid, h.tag, attribute(KEYS[1], h, 2), common)
+  finish(slot, sid, h, REUSE, now, operation, tombstone, KEYS[5], event_id, common) -- cases 5, 6, 7
+  return {'replay'}
+end
+
+local changed = differs(h.address, address) or differs(h.device, device)
+if changed and judged < 0 then -- case 9
+  return {'context', prefix(KEYS[1], h)}
+end
+if judged >= 0 and judged ~= h.revision then -- case 10
+  return {'moved'}
+end
+
+local healed = generation > h.generation
+h.generation = generation + 1 -- cases 11 and 12
+h.rotated = now
+h.active = math.max(h.active, now)
+h.operation = operation
+if address ~= UNKNOWN then h.address = address end
+if device ~= UNKNOWN then h.device = device end
+patch(KEYS[1], h)
+local owner = attribute(KEYS[1], h, 2)
+if changed then
+  emit(KEYS[5], event_id .. '.2', 'session.context_changed', '', sid, h.tag, owner, common)
+end
+emit(KEYS[5], event_id, healed and 'session.healed' or 'session.refreshed', '', sid, h.tag, owner, common)
+return {healed and 'healed' or 'rotated', prefix(KEYS[1], h)}

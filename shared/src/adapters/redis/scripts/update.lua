@@ -1,0 +1,40 @@
+-- Replaces the sealed data of a session when its version is the expected one. Never creates. I-11, T-68, T-69.
+--
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
+-- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 expected version  6 operation
+--       7 sealed data  8 event id  9 event common  10 tombstone ms
+-- Reply {'updated', record} | {'missing'} | {'ended', reason} | {'lapsed', reason} | {'version', version}
+local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
+local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+
+local h = read(KEYS[1])
+if not h then
+  return {'missing'}
+end
+if h.err then return h end
+if h.app ~= application then
+  return {'missing'}
+end
+if h.state ~= ACTIVE then
+  return {'ended', h.reason}
+end
+local reason = lapsed(h, epoch_of(KEYS[3]), now)
+if reason then
+  finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
+  return {'lapsed', reason}
+end
+if h.operation == operation and h.version == expected + 1 then
+  return {'updated', prefix(KEYS[1], h)}
+end
+if h.version ~= expected then
+  return {'version', h.version}
+end
+h.version = expected + 1
+h.revision = (h.revision + 1) % 4294967296
+h.active = math.max(h.active, now)
+h.operation = operation
+local attributes = redis.call('GETRANGE', KEYS[1], HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
+local record = pack(h) .. attributes
+redis.call('SET', KEYS[1], record .. sealed, 'KEEPTTL')
+emit(KEYS[5], event_id, 'session.updated', '', sid, h.tag, attribute(KEYS[1], h, 2), common)
+return {'updated', record}

@@ -1,0 +1,231 @@
+//! Settings, read once from the environment and checked as a whole. Errors name the variable.
+
+/// How to reach Redis.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// `redis://` or `rediss://`, one or more seed nodes separated by commas.
+    pub urls: Vec<String>,
+    /// Whether it is a Redis Cluster.
+    pub cluster: bool,
+    /// PEM certificates of a private authority; `None` uses the compiled-in roots.
+    pub ca_pem: Option<Vec<u8>>,
+    /// ElastiCache IAM authentication.
+    pub iam: Option<RedisIam>,
+}
+
+/// ElastiCache IAM authentication: the password is a signed token, made anew for each connection.
+#[derive(Clone)]
+pub struct RedisIam {
+    /// The ElastiCache user.
+    pub user: String,
+    /// The replication group.
+    pub replication_group: String,
+}
+
+/// DynamoDB tables.
+#[derive(Clone, Default)]
+pub struct Tables {
+    /// Applications.
+    pub applications: String,
+    /// Key rings.
+    pub keys: String,
+    /// User epochs.
+    pub users: String,
+    /// The revocation ledger.
+    pub revocations: String,
+}
+
+/// How to reach PostgreSQL.
+#[derive(Clone)]
+pub struct PostgresConfig {
+    /// `postgres://…`
+    pub url: String,
+    /// Whether the password is an RDS IAM token.
+    pub iam: bool,
+    /// PEM certificates of a private authority.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Months of audit that are kept.
+    pub audit_retention_months: u32,
+}
+
+/// AWS access: what Lambda puts into the environment.
+#[derive(Clone)]
+pub struct AwsConfig {
+    /// Region.
+    pub region: String,
+    /// Access key id.
+    pub access_key_id: String,
+    /// Secret access key.
+    pub secret_access_key: String,
+    /// Session token.
+    pub session_token: Option<String>,
+    /// Another endpoint for every service (local stacks).
+    pub endpoint_url: Option<String>,
+}
+
+/// Something is missing or wrong in the environment.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("environment variable {variable}: {problem}")]
+pub struct ConfigError {
+    /// Which variable.
+    pub variable: &'static str,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// A source of variables: the process environment, or a list in tests.
+pub trait Source {
+    /// The value of a variable; empty counts as absent.
+    fn get(&self, variable: &str) -> Option<String>;
+}
+
+/// The process environment.
+pub struct Environment;
+
+impl Source for Environment {
+    fn get(&self, variable: &str) -> Option<String> {
+        std::env::var(variable).ok().filter(|value| !value.is_empty())
+    }
+}
+
+fn required(source: &impl Source, variable: &'static str) -> Result<String, ConfigError> {
+    source.get(variable).ok_or_else(|| ConfigError { variable, problem: "is required".into() })
+}
+
+fn flag(source: &impl Source, variable: &'static str) -> Result<bool, ConfigError> {
+    match source.get(variable).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ConfigError { variable, problem: "must be true or false".into() }),
+    }
+}
+
+fn file(source: &impl Source, variable: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(path) = source.get(variable) else { return Ok(None) };
+    let content = std::fs::read(&path);
+    content.map(Some).map_err(|error| ConfigError { variable, problem: format!("{path} can not be read: {error}") })
+}
+
+impl AwsConfig {
+    /// Reads `AWS_*`.
+    pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
+        Ok(AwsConfig {
+            region: required(source, "AWS_REGION")?,
+            access_key_id: required(source, "AWS_ACCESS_KEY_ID")?,
+            secret_access_key: required(source, "AWS_SECRET_ACCESS_KEY")?,
+            session_token: source.get("AWS_SESSION_TOKEN"),
+            endpoint_url: source.get("AWS_ENDPOINT_URL"),
+        })
+    }
+}
+
+impl RedisConfig {
+    /// Reads `REDIS_*`.
+    pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
+        let urls: Vec<String> = required(source, "REDIS_URL")?.split(',').map(|url| url.trim().to_owned()).collect();
+        if !urls.iter().all(|url| url.starts_with("redis://") || url.starts_with("rediss://")) {
+            return Err(ConfigError { variable: "REDIS_URL", problem: "must begin with redis:// or rediss://".into() });
+        }
+        let iam = match (source.get("REDIS_IAM_USER"), source.get("REDIS_IAM_CLUSTER")) {
+            (Some(user), Some(replication_group)) => Some(RedisIam { user, replication_group }),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(ConfigError { variable: "REDIS_IAM_CLUSTER", problem: "goes with REDIS_IAM_USER".into() });
+            }
+            (None, Some(_)) => {
+                return Err(ConfigError { variable: "REDIS_IAM_USER", problem: "goes with REDIS_IAM_CLUSTER".into() });
+            }
+        };
+        Ok(RedisConfig { urls, cluster: flag(source, "REDIS_CLUSTER")?, ca_pem: file(source, "REDIS_CA_FILE")?, iam })
+    }
+}
+
+impl Tables {
+    /// Reads the table names; a function names only the tables it may use.
+    pub fn from(source: &impl Source) -> Self {
+        let table = |variable: &str| source.get(variable).unwrap_or_default();
+        Tables {
+            applications: table("APPLICATIONS_TABLE"),
+            keys: table("KEYS_TABLE"),
+            users: table("USERS_TABLE"),
+            revocations: table("REVOCATIONS_TABLE"),
+        }
+    }
+}
+
+impl PostgresConfig {
+    /// Reads `DATABASE_*` and `AUDIT_RETENTION_MONTHS`.
+    pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
+        let url = required(source, "DATABASE_URL")?;
+        let default = crate::limits::AUDIT_RETENTION_MONTHS_DEFAULT;
+        let months = source.get("AUDIT_RETENTION_MONTHS").map_or(Ok(default), |text| text.parse());
+        let audit_retention_months = months
+            .ok()
+            .filter(|months| (1..=120).contains(months))
+            .ok_or_else(|| ConfigError { variable: "AUDIT_RETENTION_MONTHS", problem: "must be 1 to 120".into() })?;
+        Ok(PostgresConfig {
+            url,
+            iam: flag(source, "DATABASE_IAM")?,
+            ca_pem: file(source, "DATABASE_CA_FILE")?,
+            audit_retention_months,
+        })
+    }
+}
+
+/// The stack's name: part of every KMS encryption context.
+pub fn stack_name(source: &impl Source) -> Result<String, ConfigError> {
+    required(source, "STACK_NAME")
+}
+
+/// The public base URL: the issuer of access tokens.
+pub fn public_url(source: &impl Source) -> Result<String, ConfigError> {
+    let url = required(source, "PUBLIC_URL")?;
+    if !(url.starts_with("https://") || url.starts_with("http://")) || url.ends_with('/') {
+        return Err(ConfigError { variable: "PUBLIC_URL", problem: "must be a URL without a trailing slash".into() });
+    }
+    Ok(url)
+}
+
+/// The KMS key that seals the rings.
+pub fn kms_key_id(source: &impl Source) -> Result<String, ConfigError> {
+    required(source, "KMS_KEY_ID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Listed(&'static [(&'static str, &'static str)]);
+
+    impl Source for Listed {
+        fn get(&self, variable: &str) -> Option<String> {
+            self.0.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned())
+        }
+    }
+
+    #[test]
+    fn errors_name_the_variable() {
+        let variable = |result: Result<RedisConfig, ConfigError>| result.err().map(|error| error.variable);
+        assert_eq!(variable(RedisConfig::from(&Listed(&[]))), Some("REDIS_URL"));
+        assert_eq!(variable(RedisConfig::from(&Listed(&[("REDIS_URL", "http://x")]))), Some("REDIS_URL"));
+        assert_eq!(
+            variable(RedisConfig::from(&Listed(&[("REDIS_URL", "redis://x"), ("REDIS_CLUSTER", "yes")]))),
+            Some("REDIS_CLUSTER")
+        );
+        assert_eq!(
+            variable(RedisConfig::from(&Listed(&[("REDIS_URL", "redis://x"), ("REDIS_IAM_USER", "u")]))),
+            Some("REDIS_IAM_CLUSTER")
+        );
+        assert!(
+            RedisConfig::from(&Listed(&[("REDIS_URL", "redis://x,redis://y")]))
+                .is_ok_and(|config| config.urls.len() == 2)
+        );
+        assert_eq!(
+            public_url(&Listed(&[("PUBLIC_URL", "https://x/")])).err().map(|error| error.variable),
+            Some("PUBLIC_URL")
+        );
+        let months =
+            PostgresConfig::from(&Listed(&[("DATABASE_URL", "postgres://x"), ("AUDIT_RETENTION_MONTHS", "0")]));
+        assert_eq!(months.err().map(|error| error.variable), Some("AUDIT_RETENTION_MONTHS"));
+    }
+}

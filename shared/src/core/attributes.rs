@@ -1,0 +1,149 @@
+//! What a record says of its session beyond the header: tagged fields of `tag u8, length u16, bytes`.
+//!
+//! Unknown tags are kept and written back, so a release that is one version behind loses nothing.
+
+use super::time::Timestamp;
+
+/// The attributes of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The user as the application named it: `sub` of access tokens.
+    pub user_id: String,
+    /// The application that created the session: `aud` and `client_id` of access tokens.
+    pub application_id: String,
+    /// Authentication context class (RFC 9068 `acr`).
+    pub acr: Option<String>,
+    /// Authentication methods (RFC 8176 `amr`).
+    pub amr: Vec<String>,
+    /// When the user authenticated (`auth_time`).
+    pub auth_time: Option<Timestamp>,
+    /// The device as the application names it.
+    pub device_id: Option<String>,
+    /// A name people recognise.
+    pub device_name: Option<String>,
+    /// Kind of device, a word of [`DEVICE_TYPES`].
+    pub device_type: Option<String>,
+    /// The client's address prefix, `203.0.113.0/24`; never the whole address.
+    pub address_prefix: Option<String>,
+    /// The client's user agent, cut to its limit.
+    pub user_agent: Option<String>,
+    /// Fields of a later release, kept as they are.
+    pub unknown: Vec<(u8, Vec<u8>)>,
+}
+
+/// The kinds of device.
+pub const DEVICE_TYPES: [&str; 7] = ["phone", "tablet", "desktop", "tv", "kiosk", "server", "other"];
+
+const USER_ID: u8 = 1;
+const APPLICATION_ID: u8 = 2;
+const ACR: u8 = 3;
+const AMR: u8 = 4;
+const AUTH_TIME: u8 = 5;
+const DEVICE_ID: u8 = 6;
+const DEVICE_NAME: u8 = 7;
+const DEVICE_TYPE: u8 = 8;
+const ADDRESS_PREFIX: u8 = 9;
+const USER_AGENT: u8 = 10;
+
+impl Attributes {
+    /// The bytes of the record's middle part.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(96);
+        if !self.user_id.is_empty() {
+            push(&mut bytes, USER_ID, self.user_id.as_bytes());
+        }
+        if !self.application_id.is_empty() {
+            push(&mut bytes, APPLICATION_ID, self.application_id.as_bytes());
+        }
+        for (tag, value) in [
+            (ACR, &self.acr),
+            (DEVICE_ID, &self.device_id),
+            (DEVICE_NAME, &self.device_name),
+            (DEVICE_TYPE, &self.device_type),
+            (ADDRESS_PREFIX, &self.address_prefix),
+            (USER_AGENT, &self.user_agent),
+        ] {
+            if let Some(value) = value {
+                push(&mut bytes, tag, value.as_bytes());
+            }
+        }
+        for method in &self.amr {
+            push(&mut bytes, AMR, method.as_bytes());
+        }
+        if let Some(instant) = self.auth_time {
+            push(&mut bytes, AUTH_TIME, &instant.millis().to_be_bytes());
+        }
+        for (tag, value) in &self.unknown {
+            push(&mut bytes, *tag, value);
+        }
+        bytes
+    }
+
+    /// Reads what [`Attributes::encode`] wrote; `None` when the bytes are not such fields.
+    pub fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let mut attributes = Attributes::default();
+        while !bytes.is_empty() {
+            let (prefix, rest) = bytes.split_at_checked(3)?;
+            let (value, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([prefix[1], prefix[2]])))?;
+            bytes = rest;
+            attributes.set(prefix[0], value)?;
+        }
+        Some(attributes)
+    }
+
+    fn set(&mut self, tag: u8, value: &[u8]) -> Option<()> {
+        let text = || std::str::from_utf8(value).ok().map(str::to_owned);
+        match tag {
+            USER_ID => self.user_id = text()?,
+            APPLICATION_ID => self.application_id = text()?,
+            ACR => self.acr = Some(text()?),
+            AMR => self.amr.push(text()?),
+            AUTH_TIME => self.auth_time = Some(Timestamp::from_millis(i64::from_be_bytes(value.try_into().ok()?))),
+            DEVICE_ID => self.device_id = Some(text()?),
+            DEVICE_NAME => self.device_name = Some(text()?),
+            DEVICE_TYPE => self.device_type = Some(text()?),
+            ADDRESS_PREFIX => self.address_prefix = Some(text()?),
+            USER_AGENT => self.user_agent = Some(text()?),
+            _ => self.unknown.push((tag, value.to_vec())),
+        }
+        Some(())
+    }
+}
+
+fn push(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
+    let value = &value[..value.len().min(usize::from(u16::MAX))];
+    bytes.push(tag);
+    bytes.extend_from_slice(&u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes());
+    bytes.extend_from_slice(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_reads_back_and_unknown_ones_survive() {
+        let attributes = Attributes {
+            user_id: "alice".into(),
+            application_id: "demo".into(),
+            acr: Some("aal2".into()),
+            amr: vec!["pwd".into(), "otp".into()],
+            auth_time: Some(Timestamp::from_millis(1_700_000_000_000)),
+            device_id: Some("d1".into()),
+            device_name: Some("Alice's phone".into()),
+            device_type: Some("phone".into()),
+            address_prefix: Some("203.0.113.0/24".into()),
+            user_agent: Some("agent".into()),
+            unknown: vec![(200, vec![1, 2, 3])],
+        };
+        assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));
+    }
+
+    #[test]
+    fn truncated_bytes_are_refused() {
+        let bytes = Attributes { user_id: "alice".into(), ..Attributes::default() }.encode();
+        for length in 1..bytes.len() {
+            assert_eq!(Attributes::decode(&bytes[..length]), None, "{length}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Entries of the revocation ledger: what must stay ended whatever Redis forgets.
+
+use super::end_reason::EndReason;
+use super::id::{Bucket, SessionId, UserSlot, UserTag};
+use super::time::Timestamp;
+
+/// One durable end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerEntry {
+    /// One session ended.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+        /// The application that owns it; applied only to a record of that application.
+        application_tag: [u8; 8],
+    },
+    /// All sessions of a user below an epoch ended.
+    User {
+        /// The user.
+        slot: UserSlot,
+        /// Sessions of an earlier epoch are over.
+        epoch: u32,
+        /// A session that was spared.
+        spared: Option<SessionId>,
+    },
+}
+
+/// An entry with its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// What ended.
+    pub entry: LedgerEntry,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+impl LedgerEntry {
+    /// The bucket that the entry concerns.
+    pub fn bucket(&self) -> Bucket {
+        match self {
+            LedgerEntry::Session { session, .. } => session.bucket(),
+            LedgerEntry::User { slot, .. } => slot.bucket,
+        }
+    }
+
+    /// The sort key inside the bucket: a later entry for the same thing replaces the earlier one.
+    pub fn sort_key(&self) -> String {
+        match self {
+            LedgerEntry::Session { session, .. } => format!("s#{}", session.key_text()),
+            LedgerEntry::User { slot, .. } => format!("u#{}", slot.tag.text()),
+        }
+    }
+}
+
+/// Reads the parts of a sort key back.
+pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
+    match text.split_once('#')? {
+        ("s", session) => SessionId::from_key_text(bucket, session).map(Subject::Session),
+        ("u", tag) => UserTag::parse(tag).map(|tag| Subject::User(UserSlot { bucket, tag })),
+        _ => None,
+    }
+}
+
+/// What a sort key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A session.
+    Session(SessionId),
+    /// A user.
+    User(UserSlot),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sort_keys_read_back() {
+        let bucket = Bucket::new(7).expect("in range");
+        let session = SessionId::from_parts(bucket, [3; 16]);
+        let slot = UserSlot { bucket, tag: UserTag::parse("AAECAwQF").expect("six bytes") };
+        let ended = LedgerEntry::Session { session, reason: EndReason::User, application_tag: [0; 8] };
+        let revoked = LedgerEntry::User { slot, epoch: 1, spared: None };
+        assert_eq!(parse_sort_key(bucket, &ended.sort_key()), Some(Subject::Session(session)));
+        assert_eq!(parse_sort_key(bucket, &revoked.sort_key()), Some(Subject::User(slot)));
+        assert_eq!(parse_sort_key(bucket, "x#1"), None);
+    }
+}

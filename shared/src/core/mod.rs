@@ -1,0 +1,26 @@
+//! The functional core: synchronous, without I/O, clock or randomness. `now` and random bytes are arguments.
+//!
+//! Nothing below this module may name tokio, an SDK, a store driver or the system clock; a test reads the sources
+//! and holds the rule.
+
+pub mod access_token;
+pub mod admission;
+pub mod application;
+pub mod application_key;
+pub mod attributes;
+pub mod audit;
+pub mod context;
+pub mod crypto;
+pub mod end_reason;
+pub mod envelope;
+pub mod id;
+pub mod json;
+pub mod jwt_provider;
+pub mod keyring;
+pub mod ledger;
+pub mod policy;
+pub mod record;
+pub mod refresh_decision;
+pub mod refresh_token;
+pub mod session;
+pub mod time;

@@ -1,0 +1,246 @@
+//! What a presented refresh token means. `scripts/refresh.lua` takes the same decision inside Redis; a test runs both
+//! on random inputs and compares.
+//!
+//! The numbered cases, in their order:
+//!
+//! 1. another application's family: as if the session did not exist
+//! 2. tombstone: ended, with its reason
+//! 3. epoch, absolute or idle timeout: lapsed, with its reason
+//! 4. the operation that made the current generation, run again: its first result
+//! 5. two or more generations back: proof of replay
+//! 6. one generation back, window over: proof of replay
+//! 7. one generation back inside the window, another device: proof of replay
+//! 8. one generation back inside the window, same device: the same successor, nothing changes
+//! 9. current or ahead of the record, context changed and not yet judged: nothing changes, the caller judges
+//! 10. the caller judged an older revision of the record: nothing changes, the caller looks again
+//! 11. current: the next generation
+//! 12. ahead of the record: the store lost an acknowledged write; the record heals forward
+//!
+//! Order is by generation, never by clock; the clock only closes the window of case 8.
+
+use super::end_reason::EndReason;
+use super::record::Header;
+use super::session::{Liveness, liveness};
+use super::time::Timestamp;
+
+/// What a caller presents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented {
+    /// The family of the token.
+    pub application_tag: [u8; 8],
+    /// The generation of the token.
+    pub generation: u32,
+    /// First eight bytes of this operation's id.
+    pub operation: [u8; 8],
+    /// Keyed digest of the caller's address prefix; zeros when unknown.
+    pub address: [u8; 8],
+    /// Keyed digest of the caller's device; zeros when unknown.
+    pub device: [u8; 8],
+    /// The revision whose context change the caller has judged and allowed.
+    pub judged_revision: Option<u32>,
+}
+
+/// The verdict. `generation` is the one to hand out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Case 1.
+    Missing,
+    /// Case 2.
+    Ended(EndReason),
+    /// Case 3: end the session with this reason.
+    Lapsed(EndReason),
+    /// Cases 4 and 8: hand out the current generation, change nothing.
+    Successor {
+        /// The record's generation.
+        generation: u32,
+    },
+    /// Cases 5, 6 and 7: end the session, one security event.
+    Replay,
+    /// Case 9.
+    ContextChanged,
+    /// Case 10.
+    Moved,
+    /// Case 11.
+    Rotate {
+        /// The generation after the current one.
+        generation: u32,
+    },
+    /// Case 12.
+    Heal {
+        /// The generation after the presented one.
+        generation: u32,
+    },
+}
+
+/// Decides; see the numbered cases above.
+pub fn decide(header: &Header, epoch: u32, now: Timestamp, presented: &Presented) -> Decision {
+    if header.application_tag != presented.application_tag {
+        return Decision::Missing;
+    }
+    match liveness(header, epoch, now) {
+        Liveness::Ended(reason) => return Decision::Ended(reason),
+        Liveness::Lapsed(reason) => return Decision::Lapsed(reason),
+        Liveness::Alive => {}
+    }
+    let current = header.generation;
+    let next = current.saturating_add(1);
+    if presented.operation == header.last_operation && presented.generation.saturating_add(1) == current {
+        return Decision::Successor { generation: current };
+    }
+    if presented.generation < current {
+        let inside = now.millis_since(header.rotated_at) <= i64::from(header.grace_seconds) * 1000;
+        let predecessor = presented.generation.saturating_add(1) == current;
+        return if predecessor && inside && !differs(header.device, presented.device) {
+            Decision::Successor { generation: current }
+        } else {
+            Decision::Replay
+        };
+    }
+    match presented.judged_revision {
+        None if differs(header.address, presented.address) || differs(header.device, presented.device) => {
+            Decision::ContextChanged
+        }
+        Some(revision) if revision != header.revision => Decision::Moved,
+        None | Some(_) if presented.generation == current => Decision::Rotate { generation: next },
+        None | Some(_) => Decision::Heal { generation: presented.generation.saturating_add(1) },
+    }
+}
+
+/// Whether two context digests contradict; an unknown side never does.
+fn differs(recorded: [u8; 8], presented: [u8; 8]) -> bool {
+    recorded != [0; 8] && presented != [0; 8] && recorded != presented
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::record::{State, arbitrary};
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::MAX;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(0).plus_seconds(seconds)
+    }
+
+    fn header() -> Header {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut header = arbitrary::header().new_tree(&mut runner).expect("a header").current();
+        header.state = State::Active;
+        header.epoch = 0;
+        header.generation = 5;
+        header.revision = 9;
+        header.rotated_at = at(1000);
+        header.last_activity_at = at(1000);
+        header.idle_timeout_seconds = 3600;
+        header.absolute_expires_at = at(100_000);
+        header.grace_seconds = 10;
+        header.application_tag = [1; 8];
+        header.last_operation = [2; 8];
+        header.address = [3; 8];
+        header.device = [4; 8];
+        header
+    }
+
+    fn presented(generation: u32) -> Presented {
+        Presented {
+            application_tag: [1; 8],
+            generation,
+            operation: [7; 8],
+            address: [3; 8],
+            device: [4; 8],
+            judged_revision: None,
+        }
+    }
+
+    #[test]
+    fn case_1_another_family_is_missing() {
+        let other = Presented { application_tag: [9; 8], ..presented(5) };
+        assert_eq!(decide(&header(), 0, at(1001), &other), Decision::Missing);
+    }
+
+    #[test]
+    fn case_2_a_tombstone_tells_its_reason() {
+        let ended = Header { state: State::Ended(EndReason::Evicted), ..header() };
+        assert_eq!(decide(&ended, 0, at(1001), &presented(5)), Decision::Ended(EndReason::Evicted));
+    }
+
+    #[test]
+    fn case_3_time_and_epoch_lapse() {
+        assert_eq!(decide(&header(), 1, at(1001), &presented(5)), Decision::Lapsed(EndReason::RevokeAll));
+        assert_eq!(decide(&header(), 0, at(4600), &presented(5)), Decision::Lapsed(EndReason::Idle));
+        assert_eq!(decide(&header(), 0, NOW, &presented(5)), Decision::Lapsed(EndReason::Absolute));
+    }
+
+    #[test]
+    fn case_4_the_same_operation_gets_its_first_result_even_without_grace() {
+        let again = Presented { operation: [2; 8], ..presented(4) };
+        let without_grace = Header { grace_seconds: 0, ..header() };
+        assert_eq!(decide(&without_grace, 0, at(2000), &again), Decision::Successor { generation: 5 });
+    }
+
+    #[test]
+    fn case_5_two_generations_back_is_replay_at_once() {
+        assert_eq!(decide(&header(), 0, at(1000), &presented(3)), Decision::Replay);
+        assert_eq!(decide(&header(), 0, at(1000), &presented(1)), Decision::Replay);
+    }
+
+    #[test]
+    fn case_6_the_predecessor_is_replay_after_the_window() {
+        assert_eq!(decide(&header(), 0, at(1010), &presented(4)), Decision::Successor { generation: 5 });
+        assert_eq!(decide(&header(), 0, at(1011), &presented(4)), Decision::Replay);
+    }
+
+    #[test]
+    fn case_7_the_predecessor_from_another_device_is_replay() {
+        let other = Presented { device: [5; 8], ..presented(4) };
+        assert_eq!(decide(&header(), 0, at(1001), &other), Decision::Replay);
+    }
+
+    #[test]
+    fn case_8_roaming_inside_the_window_gets_the_successor() {
+        let roaming = Presented { address: [5; 8], ..presented(4) };
+        assert_eq!(decide(&header(), 0, at(1001), &roaming), Decision::Successor { generation: 5 });
+        let unknown = Presented { device: [0; 8], ..presented(4) };
+        assert_eq!(decide(&header(), 0, at(1001), &unknown), Decision::Successor { generation: 5 });
+    }
+
+    #[test]
+    fn case_9_a_changed_context_waits_for_judgement() {
+        let moved = Presented { address: [5; 8], ..presented(5) };
+        assert_eq!(decide(&header(), 0, at(1001), &moved), Decision::ContextChanged);
+        let judged = Presented { judged_revision: Some(9), ..moved };
+        assert_eq!(decide(&header(), 0, at(1001), &judged), Decision::Rotate { generation: 6 });
+    }
+
+    #[test]
+    fn case_10_a_stale_judgement_does_not_commit() {
+        let stale = Presented { judged_revision: Some(8), ..presented(5) };
+        assert_eq!(decide(&header(), 0, at(1001), &stale), Decision::Moved);
+    }
+
+    #[test]
+    fn case_11_the_current_generation_rotates() {
+        assert_eq!(decide(&header(), 0, at(1001), &presented(5)), Decision::Rotate { generation: 6 });
+    }
+
+    #[test]
+    fn case_12_a_generation_ahead_heals_the_record() {
+        assert_eq!(decide(&header(), 0, at(1001), &presented(8)), Decision::Heal { generation: 9 });
+    }
+
+    proptest! {
+        #[test]
+        fn a_consumed_generation_never_advances_the_family(header in arbitrary::header(), back in 1_u32..1000, now in 0_i64..(1 << 41)) {
+            let generation = header.generation.saturating_sub(back);
+            prop_assume!(generation < header.generation);
+            let presented = Presented { application_tag: header.application_tag, generation, ..presented(0) };
+            match decide(&header, 0, Timestamp::from_millis(now), &presented) {
+                Decision::Rotate { .. } | Decision::Heal { .. } => prop_assert!(false, "a consumed token rotated"),
+                Decision::Successor { generation } => prop_assert_eq!(generation, header.generation),
+                Decision::Missing | Decision::Ended(_) | Decision::Lapsed(_) | Decision::Replay
+                | Decision::ContextChanged | Decision::Moved => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Wall-clock instants in whole milliseconds.
+
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Milliseconds since the Unix epoch, UTC. Printed and serialised as RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The largest instant a record can hold (48 bits of milliseconds, the year 10889).
+    pub const MAX: Timestamp = Timestamp((1 << 48) - 1);
+
+    /// Clamps to the range a record can hold.
+    pub fn from_millis(millis: i64) -> Self {
+        Timestamp(millis.clamp(0, Self::MAX.0))
+    }
+
+    /// Whole seconds since the Unix epoch (JWT `NumericDate`).
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self::from_millis(seconds.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub fn seconds(self) -> i64 {
+        self.0 / 1000
+    }
+
+    /// This instant plus a number of seconds.
+    pub fn plus_seconds(self, seconds: u64) -> Self {
+        let millis = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// Milliseconds from `earlier` to this instant; zero when `earlier` is later.
+    pub fn millis_since(self, earlier: Timestamp) -> i64 {
+        self.0.saturating_sub(earlier.0).max(0)
+    }
+
+    /// Parses RFC 3339 with any offset.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = i64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok()?;
+        (0..=Self::MAX.0).contains(&millis).then_some(Timestamp(millis))
+    }
+
+    /// The instant for `time`-based interfaces (PostgreSQL, signing).
+    pub fn to_offset_date_time(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let instant = self.to_offset_date_time();
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            instant.year(),
+            u8::from(instant.month()),
+            instant.day(),
+            instant.hour(),
+            instant.minute(),
+            instant.second(),
+            instant.millisecond()
+        )
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses_rfc_3339() {
+        let instant = Timestamp::from_millis(1_700_000_000_123);
+        assert_eq!(instant.to_string(), "2023-11-14T22:13:20.123Z");
+        assert_eq!(Timestamp::parse("2023-11-14T23:13:20.123+01:00"), Some(instant));
+        assert_eq!(Timestamp::parse("1969-12-31T23:59:59Z"), None);
+    }
+
+    #[test]
+    fn arithmetic_saturates_at_the_ends() {
+        assert_eq!(Timestamp::from_millis(-5).millis(), 0);
+        assert_eq!(Timestamp::MAX.plus_seconds(u64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::from_millis(1).millis_since(Timestamp::from_millis(5)), 0);
+    }
+}

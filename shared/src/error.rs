@@ -1,0 +1,122 @@
+//! What can go wrong, without HTTP. `adapters::http::problem` is the one table from here to status and code.
+
+use crate::core::application::Scope;
+use crate::core::end_reason::EndReason;
+use crate::core::json::FieldError;
+
+/// A dependency that a request needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dependency {
+    /// Redis.
+    Redis,
+    /// DynamoDB.
+    DynamoDb,
+    /// KMS.
+    Kms,
+    /// PostgreSQL.
+    Postgres,
+    /// AWS Lambda (fan-out of jobs).
+    Lambda,
+}
+
+/// Who asked for a session that is over: an application hears 404, the holder's own credential 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A backend with its key.
+    Application,
+    /// The holder of a token of the session.
+    Holder,
+}
+
+/// The service's errors. Each says what happened; sentences for callers are made at the edge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong, field by field.
+    #[error("invalid request: {0:?}")]
+    InvalidRequest(Vec<FieldError>),
+    /// No credential was presented.
+    #[error("no credential")]
+    CredentialMissing,
+    /// The credential is not accepted; the text is for the log only.
+    #[error("credential refused: {0}")]
+    CredentialInvalid(&'static str),
+    /// Not a refresh token of this service, session, or family.
+    #[error("refresh token refused")]
+    RefreshTokenInvalid,
+    /// Proof of replay: the session has been ended.
+    #[error("refresh token replayed")]
+    RefreshTokenReused,
+    /// The session is over.
+    #[error("session ended: {reason:?}")]
+    SessionEnded {
+        /// Why.
+        reason: EndReason,
+        /// Who asked.
+        asker: Asker,
+    },
+    /// The application lacks a scope.
+    #[error("scope {0:?} is missing")]
+    InsufficientScope(Scope),
+    /// Holders may not do this.
+    #[error("only an application may do this")]
+    ApplicationOnly,
+    /// It does not exist, or not for this caller.
+    #[error("not found")]
+    NotFound,
+    /// The concurrent limit rejects one more session.
+    #[error("session limit reached")]
+    SessionLimitReached,
+    /// The session changed while it was judged; the same request may succeed.
+    #[error("session changed meanwhile")]
+    SessionChanged,
+    /// `If-Match` names another version than the current one.
+    #[error("version mismatch, current is {current}")]
+    VersionMismatch {
+        /// The version to use.
+        current: u32,
+    },
+    /// `If-Match` is required.
+    #[error("If-Match is missing")]
+    IfMatchRequired,
+    /// Body or data exceed their limit.
+    #[error("payload too large")]
+    PayloadTooLarge {
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+    /// The body is of another media type or coding than the route takes.
+    #[error("unsupported media type")]
+    UnsupportedMediaType {
+        /// What the route takes.
+        expected: &'static str,
+    },
+    /// The idempotency key stood for another payload.
+    #[error("idempotency key reused")]
+    IdempotencyKeyReused,
+    /// A dependency did not do its part; nothing is half done, and the same request may succeed.
+    #[error("{dependency:?} unavailable: {detail}")]
+    Unavailable {
+        /// Which one.
+        dependency: Dependency,
+        /// For the log only.
+        detail: String,
+    },
+    /// A defect of ours; the text is for the log only.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// An outage of a dependency.
+    pub fn unavailable(dependency: Dependency, detail: impl std::fmt::Display) -> Self {
+        Error::Unavailable { dependency, detail: detail.to_string() }
+    }
+
+    /// One wrong field.
+    pub fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Error::InvalidRequest(vec![FieldError::new(field, detail)])
+    }
+}
+
+/// Shorthand of the crate.
+pub type Result<T> = std::result::Result<T, Error>;

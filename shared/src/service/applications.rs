@@ -1,0 +1,44 @@
+//! Application records, remembered for a minute in a warm environment.
+
+use crate::adapters::dynamodb::applications::Applications;
+use crate::core::application::Application;
+use crate::core::id::ApplicationId;
+use crate::core::time::Timestamp;
+use crate::error::Result;
+use crate::limits::APPLICATION_CACHE_SECONDS;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Remembered records, unknown ids included, so that guessing ids does not become a load on the table.
+pub struct ApplicationCache {
+    table: Applications,
+    remembered: Mutex<HashMap<ApplicationId, (Timestamp, Option<Arc<Application>>)>>,
+}
+
+/// Ids remembered at most.
+const ENTRIES_MAX: usize = 512;
+
+impl ApplicationCache {
+    /// Empty, over the table.
+    pub fn new(table: Applications) -> Self {
+        ApplicationCache { table, remembered: Mutex::default() }
+    }
+
+    /// The record, at most a minute old.
+    pub async fn get(&self, id: &ApplicationId, now: Timestamp) -> Result<Option<Arc<Application>>> {
+        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if let Some((read_at, application)) = remembered {
+            let fresh = read_at <= now && now < read_at.plus_seconds(APPLICATION_CACHE_SECONDS);
+            if fresh {
+                return Ok(application);
+            }
+        }
+        let application = self.table.load(id).await?.map(Arc::new);
+        let mut entries = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= ENTRIES_MAX {
+            entries.clear();
+        }
+        entries.insert(id.clone(), (now, application.clone()));
+        Ok(application)
+    }
+}

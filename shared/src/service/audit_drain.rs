@@ -1,0 +1,148 @@
+//! Draining the outboxes into the audit: bounded, resumable, safe to run twice or in parallel.
+//!
+//! Per chain: lock it, read its buckets' outboxes, append what is not there yet, commit, and only then acknowledge.
+//! A drainer that dies between commit and acknowledgement leaves events that the next one recognises.
+
+use super::state::State;
+use crate::adapters::postgres::audit::{Chain, QueuedEvent};
+use crate::adapters::redis::keys;
+use crate::clock;
+use crate::core::audit::AuditEvent;
+use crate::core::id::{BUCKETS_PER_CHAIN_GROUP, Bucket, SessionId};
+use crate::core::time::Timestamp;
+use crate::error::Result;
+use crate::limits::{AUDIT_BATCH, AUDIT_BATCH_PER_BUCKET};
+use futures_util::future::try_join_all;
+use redis::streams::{StreamId, StreamRangeReply};
+use redis::{FromRedisValue, cmd};
+use serde::Serialize;
+use std::collections::HashMap;
+use tokio_postgres::Client;
+
+/// What a run did.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drained {
+    /// Events taken from outboxes.
+    pub taken: u64,
+    /// Rows written; the rest was there already.
+    pub written: u64,
+    /// Chains that another drainer held.
+    pub skipped_chains: u64,
+    /// Entries that are no events of this release: left in their outbox.
+    pub unreadable: u64,
+    /// Whether the time ran out before the outboxes were empty.
+    pub more: bool,
+}
+
+/// Drains the buckets of a range until they are empty or `until` has come.
+pub async fn drain(
+    state: &State,
+    database: &mut Client,
+    first: Bucket,
+    last: Bucket,
+    until: Timestamp,
+) -> Result<Drained> {
+    let mut drained = Drained::default();
+    let buckets: Vec<Bucket> = Bucket::range(first, last).collect();
+    for group in buckets.chunk_by(|a, b| a.chain_group() == b.chain_group()) {
+        loop {
+            if clock::now() >= until {
+                drained.more = true;
+                return Ok(drained);
+            }
+            let full = drain_group(state, database, group, &mut drained).await?;
+            if !full {
+                break;
+            }
+        }
+    }
+    Ok(drained)
+}
+
+/// One batch of one chain; `true` when there may be more.
+async fn drain_group(state: &State, database: &mut Client, group: &[Bucket], drained: &mut Drained) -> Result<bool> {
+    let Some(first) = group.first() else { return Ok(false) };
+    let waiting = try_join_all(group.iter().map(|bucket| waiting(state, *bucket))).await?;
+    if waiting.iter().all(|length| *length == 0) {
+        return Ok(false);
+    }
+    let Some(chain) = Chain::lock(database, first.chain_group()).await? else {
+        drained.skipped_chains += 1;
+        return Ok(false);
+    };
+    let busy: Vec<Bucket> =
+        group.iter().zip(&waiting).filter(|(_, length)| **length > 0).map(|(bucket, _)| *bucket).collect();
+    let share = (AUDIT_BATCH / busy.len().max(1)).clamp(1, AUDIT_BATCH_PER_BUCKET);
+    let outboxes = try_join_all(busy.iter().map(|bucket| read(state, *bucket, share))).await?;
+    let full = outboxes.iter().any(|entries| entries.len() == share);
+    let mut events = Vec::new();
+    let mut taken: Vec<(Bucket, Vec<String>)> = Vec::new();
+    for (bucket, entries) in busy.iter().zip(outboxes) {
+        let mut ids = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match parse(*bucket, &entry) {
+                Some(event) => {
+                    events.push(event);
+                    ids.push(entry.id);
+                }
+                None => drained.unreadable += 1,
+            }
+        }
+        taken.push((*bucket, ids));
+    }
+    let count: u64 = taken.iter().map(|(_, ids)| ids.len() as u64).sum();
+    drained.written += chain.append(events).await?;
+    drained.taken += count;
+    try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
+    Ok(full && count > 0)
+}
+
+async fn waiting(state: &State, bucket: Bucket) -> Result<u64> {
+    let reply = state.command(cmd("XLEN").arg(keys::outbox(bucket))).await?;
+    Ok(u64::from_redis_value(reply).unwrap_or(0))
+}
+
+async fn read(state: &State, bucket: Bucket, count: usize) -> Result<Vec<StreamId>> {
+    let reply =
+        state.command(cmd("XRANGE").arg(keys::outbox(bucket)).arg("-").arg("+").arg("COUNT").arg(count)).await?;
+    let reply = StreamRangeReply::from_redis_value(reply);
+    Ok(reply.map(|reply| reply.ids).unwrap_or_default())
+}
+
+async fn acknowledge(state: &State, bucket: Bucket, ids: &[String]) -> Result<()> {
+    if !ids.is_empty() {
+        state.command(cmd("XDEL").arg(keys::outbox(bucket)).arg(ids)).await?;
+    }
+    Ok(())
+}
+
+/// An outbox entry as an event; fields are those that `record.lua` writes.
+fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
+    let field = |name: &str| entry.get::<String>(name);
+    let (millis, _) = entry.id.split_once('-')?;
+    let common: HashMap<String, serde_json::Value> = serde_json::from_str(&field("c")?).ok()?;
+    let word = |name: &str| common.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let session = field("s")?;
+    let session_id = match session.as_str() {
+        "" => String::new(),
+        key_text => SessionId::from_key_text(bucket, key_text)?.to_string(),
+    };
+    Some(QueuedEvent {
+        queued_at: Timestamp::from_millis(millis.parse().ok()?),
+        event: AuditEvent {
+            event_id: field("i")?,
+            occurred_at: Timestamp::from_millis(common.get("at")?.as_i64()?),
+            event_type: field("t")?,
+            application_id: field("a")?,
+            subject: format!("{bucket}.{}", field("u")?),
+            session_id,
+            actor: word("actor"),
+            reason: field("r")?,
+            request_id: word("requestId"),
+        },
+    })
+}
+
+/// How many chains there are, for a run that fans out.
+pub const CHAIN_BUCKETS: u16 = BUCKETS_PER_CHAIN_GROUP;

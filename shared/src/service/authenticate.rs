@@ -1,0 +1,164 @@
+//! Who is calling.
+
+use super::runtime::Service;
+use crate::core::access_token::{self, Claims};
+use crate::core::application::{Application, ApplicationStatus, Scope};
+use crate::core::application_key::ApplicationKey;
+use crate::core::audit::Actor;
+use crate::core::id::{ApplicationId, SessionId};
+use crate::core::time::Timestamp;
+use crate::error::{Asker, Error, Result};
+use std::sync::Arc;
+
+/// A presented credential, as the request has it. It does not print.
+pub enum Credential {
+    /// `Authorization: Bearer …`
+    Bearer(String),
+    /// `Authorization: Basic …` (OAuth endpoints only).
+    Basic {
+        /// The application id.
+        user: String,
+        /// Its secret, or the whole key.
+        password: String,
+    },
+}
+
+/// An authenticated caller.
+pub enum Caller {
+    /// A backend.
+    Application(Arc<Application>),
+    /// The holder of a session's access token. Its session's life is checked with the session it asks for, in the
+    /// same round trip.
+    Holder(Holder),
+}
+
+/// A session holder.
+pub struct Holder {
+    /// The verified claims.
+    pub claims: Arc<Claims>,
+    /// The session of the token.
+    pub session: SessionId,
+    /// The application of the token.
+    pub application: Arc<Application>,
+}
+
+impl Caller {
+    /// The application behind the call: sessions of any other do not exist for it.
+    pub fn application(&self) -> &Arc<Application> {
+        match self {
+            Caller::Application(application) => application,
+            Caller::Holder(holder) => &holder.application,
+        }
+    }
+
+    /// The tag of that application in records.
+    pub fn application_tag(&self) -> Result<[u8; 8]> {
+        tag(self.application())
+    }
+
+    /// Holders may do it; applications need the scope.
+    pub fn require(&self, scope: Scope) -> Result<()> {
+        match self {
+            Caller::Application(application) if application.may(scope) => Ok(()),
+            Caller::Application(_) => Err(Error::InsufficientScope(scope)),
+            Caller::Holder(_) => Ok(()),
+        }
+    }
+
+    /// Whom errors about an ended session address.
+    pub fn asker(&self) -> Asker {
+        match self {
+            Caller::Application(_) => Asker::Application,
+            Caller::Holder(_) => Asker::Holder,
+        }
+    }
+
+    /// Whom the audit names.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Caller::Application(_) => Actor::Application,
+            Caller::Holder(_) => Actor::Holder,
+        }
+    }
+}
+
+/// The tag of an application in records.
+pub fn tag(application: &Application) -> Result<[u8; 8]> {
+    application.id().map(|id| id.tag()).ok_or_else(|| Error::Internal("application id out of grammar".into()))
+}
+
+/// Authenticates a caller by an application key or an access token.
+pub async fn authenticate(service: &Service, credential: Option<&Credential>, now: Timestamp) -> Result<Caller> {
+    match credential {
+        None => Err(Error::CredentialMissing),
+        Some(Credential::Basic { .. }) => Err(Error::CredentialInvalid("Basic is for OAuth endpoints")),
+        Some(Credential::Bearer(token)) if ApplicationKey::looks_like(token) => {
+            let key = ApplicationKey::parse(token).ok_or(Error::CredentialInvalid("malformed application key"))?;
+            Ok(Caller::Application(by_key(service, &key, now).await?))
+        }
+        Some(Credential::Bearer(token)) => Ok(Caller::Holder(holder(service, token, now).await?)),
+    }
+}
+
+/// Authenticates an application that has a scope; tokens of holders are refused.
+pub async fn application(
+    service: &Service,
+    credential: Option<&Credential>,
+    scope: Scope,
+    now: Timestamp,
+) -> Result<Arc<Application>> {
+    match authenticate(service, credential, now).await? {
+        Caller::Application(application) if application.may(scope) => Ok(application),
+        Caller::Application(_) => Err(Error::InsufficientScope(scope)),
+        Caller::Holder(_) => Err(Error::ApplicationOnly),
+    }
+}
+
+/// Authenticates an OAuth client (RFC 6749 §2.3): its key as Bearer, or HTTP Basic.
+pub async fn oauth_client(
+    service: &Service,
+    credential: Option<&Credential>,
+    now: Timestamp,
+) -> Result<Arc<Application>> {
+    let key = match credential {
+        None => return Err(Error::CredentialMissing),
+        Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
+        Some(Credential::Basic { user, password }) => ApplicationKey::parse_basic(user, password),
+    };
+    by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, now).await
+}
+
+async fn by_key(service: &Service, key: &ApplicationKey, now: Timestamp) -> Result<Arc<Application>> {
+    let application = service.applications.get(&key.application_id, now).await?;
+    application
+        .filter(|application| application.accepts(key, now))
+        .ok_or(Error::CredentialInvalid("unknown, disabled or expired application key"))
+}
+
+/// The claims of a genuine, unexpired token.
+pub async fn verify_token(service: &Service, token: &str, now: Timestamp) -> Result<Arc<Claims>> {
+    let refused = |_| Error::CredentialInvalid("access token not accepted");
+    if let Some(claims) = service.verified.get(token) {
+        access_token::check(&claims, &service.issuer, now).map_err(refused)?;
+        return Ok(claims);
+    }
+    let keys = service.keys.verifying_keys().await?;
+    let claims = access_token::verify(token, &keys, &service.issuer, now).map_err(|refusal| {
+        tracing::info!(%refusal, "access token refused");
+        refused(refusal)
+    })?;
+    let claims = Arc::new(claims);
+    service.verified.insert(token, claims.clone(), now);
+    Ok(claims)
+}
+
+async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+    let claims = verify_token(service, token, now).await?;
+    let session = SessionId::parse(&claims.sid).ok_or(Error::CredentialInvalid("sid out of grammar"))?;
+    let id = ApplicationId::parse(&claims.client_id).ok_or(Error::CredentialInvalid("client_id out of grammar"))?;
+    let application = service.applications.get(&id, now).await?;
+    let application = application
+        .filter(|application| application.status == ApplicationStatus::Active)
+        .ok_or(Error::CredentialInvalid("application unknown or disabled"))?;
+    Ok(Holder { claims, session, application })
+}

@@ -1,0 +1,79 @@
+//! Bringing a Redis up to date with the revocation ledger.
+
+use super::state::run_on;
+use crate::adapters::dynamodb::revocations::Revocations;
+use crate::adapters::redis::connection::{self, Connection};
+use crate::adapters::redis::scripts::{self, Operation};
+use crate::core::audit::{self, Actor};
+use crate::core::crypto;
+use crate::core::id::{UserSlot, UserTag};
+use crate::core::ledger::{LedgerEntry, Recorded};
+use crate::core::time::Timestamp;
+use crate::error::{Error, Result};
+
+/// Applies what this Redis may not know: ends that were never acknowledged, and, when this incarnation is met for the
+/// first time (it restarted, failed over or was restored), the whole ledger.
+pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Timestamp) -> Result<()> {
+    let incarnation = connection.incarnation().await.map_err(|error| connection::classify(&error))?;
+    let standing = ledger.standing(&incarnation, now).await?;
+    if !standing.caught_up {
+        for recorded in ledger.all(now).await? {
+            apply(connection, &recorded.entry, now).await?;
+        }
+        ledger.mark_caught_up(&incarnation, now).await?;
+    }
+    apply_pending(connection, ledger, &standing.pending, now).await
+}
+
+/// Applies pending ends and removes their marks.
+pub async fn apply_pending(
+    connection: &mut Connection,
+    ledger: &Revocations,
+    pending: &[Recorded],
+    now: Timestamp,
+) -> Result<()> {
+    for recorded in pending {
+        apply(connection, &recorded.entry, now).await?;
+        ledger.clear_pending(recorded).await?;
+    }
+    Ok(())
+}
+
+/// Applies one durable end. A Redis that knows it already does not change.
+pub async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timestamp) -> Result<()> {
+    let operation = operation_of(entry, now);
+    match entry {
+        LedgerEntry::Session { session, reason, application_tag } => {
+            // The index entry is found through the record; the slot only names the keys of the bucket.
+            let slot = UserSlot { bucket: session.bucket(), tag: UserTag::NOBODY };
+            let call = scripts::end(session, slot, None, *application_tag, *reason, &operation, now);
+            let reply = run_on(connection, &call).await.map_err(|error| connection::classify(&error))?;
+            scripts::ended(reply)?;
+        }
+        LedgerEntry::User { slot, epoch, spared } => {
+            let call = scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now);
+            let reply = run_on(connection, &call).await.map_err(|error| connection::classify(&error))?;
+            scripts::revoked(reply)?;
+        }
+    }
+    Ok(())
+}
+
+/// Two environments that apply one entry at once do the same operation, so their events are one event.
+fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
+    let digest = match entry {
+        LedgerEntry::Session { session, .. } => crypto::hash(&[b"ledger session", session.to_string().as_bytes()]),
+        LedgerEntry::User { slot, epoch, .. } => {
+            crypto::hash(&[b"ledger user", slot.subject().as_bytes(), &epoch.to_be_bytes()])
+        }
+    };
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&digest[..8]);
+    Operation { event_id: crypto::encode(&digest[..16]), mark, common: audit::common(&Actor::Service, "ledger", now) }
+}
+
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        connection::classify(&error)
+    }
+}

@@ -1,0 +1,203 @@
+//! Creating a session.
+
+use super::authenticate::{self, Credential};
+use super::present::{self, SessionView, TokenPair};
+use super::runtime::{Service, operation};
+use super::session_data;
+use crate::adapters::redis::scripts::{self, Claim, Created};
+use crate::core::application::{Application, Scope};
+use crate::core::attributes::Attributes;
+use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
+use crate::core::crypto;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{SessionId, UserId, UserSlot};
+use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::ledger::LedgerEntry;
+use crate::core::record::{Header, SessionRecord, State as RecordState};
+use crate::core::time::Timestamp;
+use crate::error::{Asker, Error, Result};
+use crate::limits::USER_AGENT_BYTES_MAX;
+use crate::random;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// What an application says of the device.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceInput {
+    /// Its id.
+    pub device_id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its kind.
+    pub device_type: Option<String>,
+}
+
+/// A validated request for a session.
+pub struct CreateSession {
+    /// Whose session.
+    pub user_id: UserId,
+    /// On what.
+    pub device: DeviceInput,
+    /// From where, as the application states it.
+    pub client: ClientContext,
+    /// Session data.
+    pub data: Map<String, Value>,
+    /// Override of the idle timeout.
+    pub idle_timeout_seconds: Option<u64>,
+    /// Override of the absolute timeout.
+    pub absolute_timeout_seconds: Option<u64>,
+    /// Authentication context class.
+    pub acr: Option<String>,
+    /// Authentication methods.
+    pub amr: Vec<String>,
+    /// When the user authenticated.
+    pub auth_time: Option<Timestamp>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// SHA-256 of the request body: what the idempotency key stands for.
+    pub payload_digest: [u8; 32],
+}
+
+/// A created session with its tokens.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedSession {
+    /// The session.
+    pub session: SessionView,
+    /// Its tokens.
+    #[serde(flatten)]
+    pub tokens: TokenPair,
+    /// Sessions that ended to make room.
+    pub evicted: Vec<String>,
+}
+
+/// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
+pub async fn create_session(
+    service: &Service,
+    credential: Option<&Credential>,
+    request: CreateSession,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<CreatedSession> {
+    let application = authenticate::application(service, credential, Scope::SessionsCreate, now).await?;
+    let (token_ring, pseudonyms, routing) = tokio::try_join!(
+        service.keys.ring(Purpose::Token),
+        service.keys.ring(Purpose::Pseudonym),
+        service.keys.routing()
+    )?;
+    let (_, pseudonym_key) = pseudonyms.active(KeyUse::Pseudonym, now)?;
+    let (mac_key_id, mac_key) = token_ring.active(KeyUse::Mac, now)?;
+    let slot = UserSlot::of(pseudonym_key, &application.group_id, &request.user_id);
+    let session = SessionId::mint(slot, random::bytes()?, routing);
+    let operation = operation(&Actor::Application, request_id, now)?;
+    let digests = request.client.digests(mac_key);
+    let timeouts = application
+        .policy
+        .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
+        .map_err(Error::InvalidRequest)?;
+    let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
+    let record = SessionRecord {
+        header: Header {
+            state: RecordState::Active,
+            mac_key_id,
+            version: 1,
+            revision: 1,
+            epoch: 0,
+            generation: 1,
+            idle_timeout_seconds: timeouts.idle_seconds,
+            grace_seconds: u16::try_from(application.policy.refresh_grace_seconds).unwrap_or(u16::MAX),
+            created_at: now,
+            last_activity_at: now,
+            absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
+            rotated_at: now,
+            ended_at: Timestamp::from_millis(0),
+            last_operation: operation.mark,
+            user_tag: slot.tag,
+            application_tag: authenticate::tag(&application)?,
+            address: digests.address,
+            device: digests.device,
+        },
+        sealed: session_data::seal(service, session, 1, &request.data, now).await?,
+        attributes: attributes(&application, request),
+    };
+    let call =
+        scripts::create(&session, slot, &record, application.policy.session_limit, &operation, claim.as_ref(), now);
+    match scripts::created(slot.bucket, service.state.run(&call).await?)? {
+        Created::Admitted { epoch: _, evicted } => {
+            record_evictions(service, &record, &evicted, now).await;
+            respond(service, session, &record, evicted, now).await
+        }
+        Created::Replayed { session, evicted } => {
+            let read = scripts::read(&[session], slot);
+            let (records, _) = scripts::read_reply(service.state.command(&read).await?)?;
+            let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
+            match record.header.state {
+                RecordState::Active => respond(service, session, &record, evicted, now).await,
+                RecordState::Ended(reason) => Err(Error::SessionEnded { reason, asker: Asker::Application }),
+            }
+        }
+        Created::KeyReused => Err(Error::IdempotencyKeyReused),
+        Created::LimitReached => Err(Error::SessionLimitReached),
+    }
+}
+
+/// The answer is that of the first call: the family's first token, whatever has been refreshed since.
+async fn respond(
+    service: &Service,
+    session: SessionId,
+    record: &SessionRecord,
+    evicted: Vec<SessionId>,
+    now: Timestamp,
+) -> Result<CreatedSession> {
+    let data = session_data::open(service, session, record).await?;
+    Ok(CreatedSession {
+        session: SessionView::new(session, record, Some(data)),
+        tokens: present::tokens(service, session, record, 1, now).await?,
+        evicted: evicted.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Evictions are decided inside the script, so the ledger learns of them after Redis. Should the write fail, the
+/// tombstone in Redis still holds.
+async fn record_evictions(service: &Service, record: &SessionRecord, evicted: &[SessionId], now: Timestamp) {
+    for session in evicted {
+        let entry = LedgerEntry::Session {
+            session: *session,
+            reason: EndReason::Evicted,
+            application_tag: record.header.application_tag,
+        };
+        if let Err(error) = service.ledger.record(&entry, now).await {
+            tracing::warn!(%error, "eviction not in the ledger");
+        }
+    }
+}
+
+fn attributes(application: &Application, request: CreateSession) -> Attributes {
+    let mut user_agent = request.client.user_agent.clone();
+    if let Some(agent) = &mut user_agent {
+        agent.truncate(agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
+    }
+    Attributes {
+        user_id: request.user_id.as_str().to_owned(),
+        application_id: application.application_id.clone(),
+        acr: request.acr,
+        amr: request.amr,
+        auth_time: request.auth_time,
+        device_id: request.device.device_id,
+        device_name: request.device.name,
+        device_type: request.device.device_type,
+        address_prefix: request.client.address_prefix(),
+        user_agent,
+        unknown: Vec::new(),
+    }
+}
+
+/// An idempotency key belongs to one application and one user; the key itself reaches no store.
+fn claim(application: &Application, key: &str, request: &CreateSession, secret: &crypto::SecretKey) -> Claim {
+    let user = request.user_id.as_str().as_bytes();
+    let name = crypto::mac(secret, &[b"idempotency", application.application_id.as_bytes(), user, key.as_bytes()]);
+    let mut payload = [0; 16];
+    payload.copy_from_slice(&request.payload_digest[..16]);
+    Claim { name: crypto::encode(&name[..16]), payload }
+}

@@ -1,0 +1,78 @@
+//! Ending one session: ledger first, then Redis. Needs neither KMS nor PostgreSQL.
+
+use super::authenticate::{Caller, Credential, authenticate};
+use super::runtime::{Service, operation};
+use crate::adapters::redis::scripts::{self, Ended};
+use crate::core::application::Scope;
+use crate::core::end_reason::EndReason;
+use crate::core::id::SessionId;
+use crate::core::ledger::LedgerEntry;
+use crate::core::time::Timestamp;
+use crate::error::{Asker, Dependency, Error, Result};
+
+/// How far an end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// In force everywhere (204).
+    Done,
+    /// Durable, and applied before Redis serves again (202).
+    Accepted,
+}
+
+/// Ends a session for its owner's application or its holder. Idempotent.
+pub async fn end_session(
+    service: &Service,
+    credential: Option<&Credential>,
+    session: SessionId,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Progress> {
+    let caller = authenticate(service, credential, now).await?;
+    caller.require(Scope::SessionsWrite)?;
+    let slot = session.user_slot(service.keys.routing().await?);
+    let (reason, own) = match &caller {
+        Caller::Application(_) => (EndReason::Admin, None),
+        Caller::Holder(holder) => {
+            if holder.session.user_slot(service.keys.routing().await?) != slot {
+                return Err(Error::NotFound);
+            }
+            (EndReason::User, Some(holder.session))
+        }
+    };
+    let application_tag = caller.application_tag()?;
+    let entry = LedgerEntry::Session { session, reason, application_tag };
+    let operation = operation(&caller.actor(), request_id, now)?;
+    let call = scripts::end(&session, slot, own.as_ref(), application_tag, reason, &operation, now);
+    match in_order(service, &entry, &call, now).await? {
+        None => Ok(Progress::Accepted),
+        Some(reply) => match scripts::ended(reply)? {
+            Ended::Done(_) => Ok(Progress::Done),
+            Ended::Missing => Err(Error::NotFound),
+            Ended::CallerOver(Some(reason)) => Err(Error::SessionEnded { reason, asker: Asker::Holder }),
+            Ended::CallerOver(None) => Err(Error::CredentialInvalid("the token's session is not there")),
+        },
+    }
+}
+
+/// Writes the ledger, then runs the script. When Redis is away the end is marked as pending, and `None` says that it
+/// will be applied before that Redis serves anything. When the ledger is away nothing is promised: 503, although
+/// Redis may have ended the session already.
+pub async fn in_order(
+    service: &Service,
+    entry: &LedgerEntry,
+    call: &scripts::Call,
+    now: Timestamp,
+) -> Result<Option<redis::Value>> {
+    let recorded = service.ledger.record(entry, now).await;
+    let ran = service.state.run(call).await;
+    match (recorded, ran) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Ok(reply)) => Ok(Some(reply)),
+        (Ok(()), Err(Error::Unavailable { dependency: Dependency::Redis, detail })) => {
+            tracing::warn!(detail, "end accepted while Redis is away");
+            service.ledger.mark_pending(entry, now).await?;
+            Ok(None)
+        }
+        (Ok(()), Err(error)) => Err(error),
+    }
+}

@@ -1,0 +1,125 @@
+//! Ending all sessions of a user, or those of one device.
+
+use super::authenticate::{Caller, Credential, authenticate};
+use super::end::{Progress, in_order};
+use super::get;
+use super::runtime::{Service, operation};
+use crate::adapters::redis::scripts::{self, Listed};
+use crate::core::application::Scope;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{SessionId, UserId, UserSlot};
+use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::ledger::LedgerEntry;
+use crate::core::time::Timestamp;
+use crate::error::{Asker, Error, Result};
+use crate::limits::PAGE_SIZE_MAX;
+
+/// Which sessions to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// All but one.
+    Except(SessionId),
+    /// Those of a device.
+    Device(String),
+}
+
+/// Ends sessions of a user. All (or all but one) is an epoch: complete whatever the index says, in constant time.
+pub async fn end_user_sessions(
+    service: &Service,
+    credential: Option<&Credential>,
+    user: &UserId,
+    which: Which,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Progress> {
+    let caller = authenticate(service, credential, now).await?;
+    caller.require(Scope::UsersManage)?;
+    let slot = user_slot(service, &caller, user, now).await?;
+    if let Caller::Holder(holder) = &caller {
+        // A holder whose session is over must not end the others: 300 seconds of token life are not 300 of power.
+        get::load(service, &caller, holder.session, slot, now).await?;
+    }
+    match which {
+        Which::Device(device_id) => end_device(service, &caller, slot, &device_id, request_id, now).await,
+        Which::All => revoke_all(service, &caller, slot, None, request_id, now).await,
+        Which::Except(session) => {
+            if session.user_slot(service.keys.routing().await?) != slot {
+                return Err(Error::field("except", "must be a session of this user"));
+            }
+            revoke_all(service, &caller, slot, Some(session), request_id, now).await
+        }
+    }
+}
+
+/// Where a user's state lives, for callers to whom the user exists.
+pub async fn user_slot(service: &Service, caller: &Caller, user: &UserId, now: Timestamp) -> Result<UserSlot> {
+    if let Caller::Holder(holder) = caller
+        && holder.claims.sub != user.as_str()
+    {
+        return Err(Error::NotFound);
+    }
+    let ring = service.keys.ring(Purpose::Pseudonym).await?;
+    let (_, key) = ring.active(KeyUse::Pseudonym, now)?;
+    Ok(UserSlot::of(key, &caller.application().group_id, user))
+}
+
+async fn revoke_all(
+    service: &Service,
+    caller: &Caller,
+    slot: UserSlot,
+    spared: Option<SessionId>,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Progress> {
+    let epoch = service.users.raise_epoch(slot).await?;
+    let entry = LedgerEntry::User { slot, epoch, spared };
+    let operation = operation(&caller.actor(), request_id, now)?;
+    let application_id = &caller.application().application_id;
+    let call = scripts::revoke_user(slot, epoch, spared.as_ref(), application_id, &operation, now);
+    match in_order(service, &entry, &call, now).await? {
+        None => Ok(Progress::Accepted),
+        Some(reply) => {
+            scripts::revoked(reply)?;
+            Ok(Progress::Done)
+        }
+    }
+}
+
+async fn end_device(
+    service: &Service,
+    caller: &Caller,
+    slot: UserSlot,
+    device_id: &str,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Progress> {
+    let application_tag = caller.application_tag()?;
+    let mut after = None;
+    let mut progress = Progress::Done;
+    loop {
+        let call = scripts::list(slot, None, application_tag, after.as_ref(), PAGE_SIZE_MAX, now);
+        let Listed::Page(mut page) = scripts::listed(slot.bucket, service.state.run(&call).await?)? else {
+            return Err(Error::SessionEnded { reason: EndReason::RevokeAll, asker: Asker::Holder });
+        };
+        let more = page.len() > PAGE_SIZE_MAX;
+        page.truncate(PAGE_SIZE_MAX);
+        after = page.last().map(|(session, record)| scripts::PageCursor {
+            created_at: record.header.created_at,
+            key_text: session.key_text(),
+        });
+        for (session, _) in page.iter().filter(|(_, record)| record.attributes.device_id.as_deref() == Some(device_id))
+        {
+            let entry = LedgerEntry::Session { session: *session, reason: EndReason::DeviceRemoved, application_tag };
+            let operation = operation(&caller.actor(), request_id, now)?;
+            let call = scripts::end(session, slot, None, application_tag, EndReason::DeviceRemoved, &operation, now);
+            if in_order(service, &entry, &call, now).await?.is_none() {
+                progress = Progress::Accepted;
+            }
+        }
+        if !more {
+            return Ok(progress);
+        }
+    }
+}

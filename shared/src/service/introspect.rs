@@ -1,0 +1,142 @@
+//! Token introspection, RFC 7662: access and refresh tokens, one round trip, no activity recorded.
+
+use super::authenticate::{self, Credential, oauth_client, verify_token};
+use super::runtime::Service;
+use crate::adapters::redis::scripts;
+use crate::core::application::{Application, Scope};
+use crate::core::id::SessionId;
+use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::record::SessionRecord;
+use crate::core::refresh_token::RefreshToken;
+use crate::core::session::{Liveness, liveness};
+use crate::core::time::Timestamp;
+use crate::error::{Error, Result};
+use serde::Serialize;
+
+/// What a token is worth.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Introspection {
+    /// Nothing; whether it is unknown, expired, revoked or another application's is not told.
+    Inactive {
+        /// `false`
+        active: bool,
+    },
+    /// It is good.
+    Active(Box<ActiveToken>),
+}
+
+/// An active token.
+#[derive(Debug, Serialize)]
+pub struct ActiveToken {
+    active: bool,
+    token_type: &'static str,
+    iss: String,
+    sub: String,
+    aud: String,
+    client_id: String,
+    sid: String,
+    iat: i64,
+    exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
+}
+
+const INACTIVE: Introspection = Introspection::Inactive { active: false };
+
+/// Introspects a token for one of the applications.
+pub async fn introspect(
+    service: &Service,
+    credential: Option<&Credential>,
+    token: &str,
+    now: Timestamp,
+) -> Result<Introspection> {
+    let application = oauth_client(service, credential, now).await?;
+    if !application.may(Scope::SessionsRead) {
+        return Err(Error::InsufficientScope(Scope::SessionsRead));
+    }
+    if RefreshToken::looks_like(token) {
+        return introspect_refresh(service, &application, token, now).await;
+    }
+    let claims = match verify_token(service, token, now).await {
+        Ok(claims) => claims,
+        Err(Error::CredentialInvalid(_)) => return Ok(INACTIVE),
+        Err(error) => return Err(error),
+    };
+    let Some(session) = SessionId::parse(&claims.sid).filter(|_| claims.client_id == application.application_id) else {
+        return Ok(INACTIVE);
+    };
+    Ok(match live_record(service, session, &application, now).await? {
+        None => INACTIVE,
+        Some(_) => Introspection::Active(Box::new(ActiveToken {
+            active: true,
+            token_type: "Bearer",
+            iss: claims.iss.clone(),
+            sub: claims.sub.clone(),
+            aud: claims.aud.clone(),
+            client_id: claims.client_id.clone(),
+            sid: claims.sid.clone(),
+            iat: claims.iat,
+            exp: claims.exp,
+            jti: Some(claims.jti.clone()),
+            acr: claims.acr.clone(),
+            amr: claims.amr.clone(),
+            auth_time: claims.auth_time,
+        })),
+    })
+}
+
+/// A refresh token is active while it is the current one of a live family.
+async fn introspect_refresh(
+    service: &Service,
+    application: &Application,
+    token: &str,
+    now: Timestamp,
+) -> Result<Introspection> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    let tag = authenticate::tag(application)?;
+    let token = RefreshToken::verify(token, |id| ring.by_id(KeyUse::Mac, id));
+    let Some(token) = token.filter(|token| token.application_tag == tag) else {
+        return Ok(INACTIVE);
+    };
+    let record = live_record(service, token.session, application, now).await?;
+    let Some(record) = record.filter(|record| token.generation >= record.header.generation) else {
+        return Ok(INACTIVE);
+    };
+    let attributes = record.attributes;
+    Ok(Introspection::Active(Box::new(ActiveToken {
+        active: true,
+        token_type: "refresh_token",
+        iss: service.issuer.clone(),
+        sub: attributes.user_id,
+        aud: attributes.application_id.clone(),
+        client_id: attributes.application_id,
+        sid: token.session.to_string(),
+        iat: record.header.rotated_at.seconds(),
+        exp: record.header.absolute_expires_at.seconds(),
+        jti: None,
+        acr: attributes.acr,
+        amr: attributes.amr,
+        auth_time: attributes.auth_time.map(Timestamp::seconds),
+    })))
+}
+
+async fn live_record(
+    service: &Service,
+    session: SessionId,
+    application: &Application,
+    now: Timestamp,
+) -> Result<Option<SessionRecord>> {
+    let slot = session.user_slot(service.keys.routing().await?);
+    let reply = service.state.command(&scripts::read(&[session], slot)).await?;
+    let (records, epoch) = scripts::read_reply(reply)?;
+    let tag = authenticate::tag(application)?;
+    let record = records.into_iter().next().flatten().filter(|record| record.header.application_tag == tag);
+    Ok(record.filter(|record| liveness(&record.header, epoch, now) == Liveness::Alive))
+}

@@ -1,0 +1,126 @@
+//! Key rings in a warm environment: unwrapped once, read again every five minutes, never used beyond fifteen.
+
+use crate::adapters::dynamodb::keys::Keys;
+use crate::adapters::kms::Kms;
+use crate::clock;
+use crate::core::access_token::{SigningKey, VerifyingKey};
+use crate::core::crypto::SecretKey;
+use crate::core::keyring::{KeyUse, Purpose, Ring};
+use crate::core::time::Timestamp;
+use crate::error::{Dependency, Error, Result};
+use crate::limits::{KEY_RING_CACHE_SECONDS, KEY_RING_STALE_SECONDS};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{Mutex, OnceCell};
+
+/// A ring ready for use.
+pub struct OpenRing {
+    /// The ring.
+    pub ring: Ring,
+    secrets: HashMap<(KeyUse, u8), SecretKey>,
+}
+
+impl OpenRing {
+    fn new(ring: Ring) -> Self {
+        let secrets = ring.keys.iter().filter(|key| key.key_use != KeyUse::Sign);
+        let secrets = secrets.filter_map(|key| Some(((key.key_use, key.id), key.secret_key()?))).collect();
+        OpenRing { ring, secrets }
+    }
+
+    /// The active key of a use and its id.
+    pub fn active(&self, key_use: KeyUse, now: Timestamp) -> Result<(u8, &SecretKey)> {
+        let id = self.ring.active(key_use, now).map(|key| key.id).ok_or_else(no_key)?;
+        self.by_id(key_use, id).map(|key| (id, key)).ok_or_else(no_key)
+    }
+
+    /// A key by its id.
+    pub fn by_id(&self, key_use: KeyUse, id: u8) -> Option<&SecretKey> {
+        self.secrets.get(&(key_use, id))
+    }
+
+    /// The active signing key.
+    pub fn signing_key(&self, now: Timestamp) -> Result<SigningKey> {
+        let key = self.ring.active(KeyUse::Sign, now).ok_or_else(no_key)?;
+        key.secret().and_then(|pkcs8| SigningKey::from_pkcs8(&pkcs8)).ok_or_else(no_key)
+    }
+}
+
+fn no_key() -> Error {
+    Error::unavailable(Dependency::Kms, "the key ring has no such key: run rotate-keys")
+}
+
+/// Something read at a time.
+type Remembered<T> = Mutex<Option<(Timestamp, Arc<T>)>>;
+
+/// The rings, public keys and routing key of the stack.
+pub struct KeyStore {
+    table: Keys,
+    kms: Option<Kms>,
+    rings: [Remembered<OpenRing>; 4],
+    public: Remembered<Vec<VerifyingKey>>,
+    routing: OnceCell<SecretKey>,
+}
+
+impl KeyStore {
+    /// `kms` is absent in functions that unwrap nothing.
+    pub fn new(table: Keys, kms: Option<Kms>) -> Self {
+        KeyStore { table, kms, rings: Default::default(), public: Mutex::default(), routing: OnceCell::new() }
+    }
+
+    /// A ring. The lock makes concurrent misses one unwrap.
+    pub async fn ring(&self, purpose: Purpose) -> Result<Arc<OpenRing>> {
+        let slot = match purpose {
+            Purpose::Token => &self.rings[0],
+            Purpose::Data => &self.rings[1],
+            Purpose::Audit => &self.rings[2],
+            Purpose::Pseudonym => &self.rings[3],
+        };
+        remembered(slot, self.unwrap(purpose)).await
+    }
+
+    async fn unwrap(&self, purpose: Purpose) -> Result<OpenRing> {
+        let kms = self.kms.as_ref().ok_or_else(|| Error::Internal("this function unwraps no key ring".into()))?;
+        let stored = self.table.load(purpose).await?.ok_or_else(no_key)?;
+        kms.unwrap_ring(purpose, stored.wrapped).await.map(OpenRing::new)
+    }
+
+    /// The published keys that access tokens are verified with. A token that names an unknown key gets one fresh look
+    /// per cache period, not one per token.
+    pub async fn verifying_keys(&self) -> Result<Arc<Vec<VerifyingKey>>> {
+        remembered(&self.public, async { Ok(self.table.load(Purpose::Token).await?.ok_or_else(no_key)?.public) }).await
+    }
+
+    /// The key that leads from a session handle to its user's keys. It never changes.
+    pub async fn routing(&self) -> Result<&SecretKey> {
+        self.routing.get_or_try_init(async || self.table.routing_key().await?.ok_or_else(no_key)).await
+    }
+}
+
+/// What was read less than five minutes ago; else what can be read; else, for ten minutes more, the old.
+async fn remembered<T>(slot: &Remembered<T>, read: impl Future<Output = Result<T>>) -> Result<Arc<T>> {
+    let mut slot = slot.lock().await;
+    let now = clock::now();
+    if let Some((read_at, value)) = &*slot
+        && *read_at <= now
+        && now < read_at.plus_seconds(KEY_RING_CACHE_SECONDS)
+    {
+        return Ok(value.clone());
+    }
+    match (read.await, &*slot) {
+        (Ok(value), _) => {
+            let value = Arc::new(value);
+            *slot = Some((now, value.clone()));
+            Ok(value)
+        }
+        (Err(error), Some((read_at, value)))
+            if *read_at <= now && now < read_at.plus_seconds(KEY_RING_STALE_SECONDS) =>
+        {
+            tracing::warn!(%error, "key ring not read again; the old one serves on");
+            Ok(value.clone())
+        }
+        (Err(error), _) => {
+            *slot = None;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Listing a user's sessions.
+
+use super::authenticate::{Caller, Credential, authenticate};
+use super::end_user::user_slot;
+use super::get;
+use super::present::SessionView;
+use super::runtime::Service;
+use crate::adapters::redis::scripts::{self, Listed, PageCursor};
+use crate::core::application::Scope;
+use crate::core::crypto;
+use crate::core::id::UserId;
+use crate::core::time::Timestamp;
+use crate::error::{Asker, Error, Result};
+use serde::Serialize;
+
+/// A page of sessions, newest first, without their data.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<SessionView>,
+    /// Pass it as `cursor` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Lists the live sessions of a user.
+pub async fn list_user_sessions(
+    service: &Service,
+    credential: Option<&Credential>,
+    user: &UserId,
+    cursor: Option<PageCursor>,
+    page_size: usize,
+    now: Timestamp,
+) -> Result<SessionPage> {
+    let caller = authenticate(service, credential, now).await?;
+    caller.require(Scope::SessionsRead)?;
+    let slot = user_slot(service, &caller, user, now).await?;
+    let own = match &caller {
+        Caller::Application(_) => None,
+        Caller::Holder(holder) => Some(holder.session),
+    };
+    let call = scripts::list(slot, own.as_ref(), caller.application_tag()?, cursor.as_ref(), page_size, now);
+    let mut page = match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
+        Listed::Page(page) => page,
+        Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
+        Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token's session is not there")),
+    };
+    let more = page.len() > page_size;
+    page.truncate(page_size);
+    let next_cursor = page.last().filter(|_| more).map(|(session, record)| {
+        encode_cursor(&PageCursor { created_at: record.header.created_at, key_text: session.key_text() })
+    });
+    let sessions = page.iter().map(|(session, record)| {
+        SessionView::new(*session, record, None).with_current(get::is_current(&caller, *session))
+    });
+    Ok(SessionPage { sessions: sessions.collect(), next_cursor })
+}
+
+/// A cursor as callers carry it: opaque, not secret.
+fn encode_cursor(cursor: &PageCursor) -> String {
+    crypto::encode(format!("{}.{}", cursor.created_at.millis(), cursor.key_text).as_bytes())
+}
+
+/// Reads a cursor back.
+pub fn decode_cursor(text: &str) -> Option<PageCursor> {
+    let plain = String::from_utf8(crypto::decode_vec(text)?).ok()?;
+    let (created_at, key_text) = plain.split_once('.')?;
+    crypto::decode::<16>(key_text)?;
+    let created_at = created_at.parse::<i64>().ok().filter(|millis| (0..=Timestamp::MAX.millis()).contains(millis))?;
+    Some(PageCursor { created_at: Timestamp::from_millis(created_at), key_text: key_text.to_owned() })
+}

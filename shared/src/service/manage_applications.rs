@@ -1,0 +1,254 @@
+//! Applications, managed by operators through direct invocation; IAM is the root of trust.
+
+use crate::adapters::dynamodb::applications::Applications;
+use crate::core::application::{Application, ApplicationStatus, Scope};
+use crate::core::application_key::ApplicationKey;
+use crate::core::id::ApplicationId;
+use crate::core::json::FieldError;
+use crate::core::policy::Policy;
+use crate::core::time::Timestamp;
+use crate::error::{Error, Result};
+use crate::limits::SHORT_TEXT_BYTES_MAX;
+use crate::random;
+use serde::{Deserialize, Serialize};
+
+/// How long the earlier keys stay valid when a rotation does not say: a day to roll out the new one.
+const KEY_OVERLAP_SECONDS_DEFAULT: u64 = 24 * 3600;
+/// The longest overlap: 30 days.
+const KEY_OVERLAP_SECONDS_MAX: u64 = 30 * 24 * 3600;
+/// Concurrent changes are tried this often.
+const ATTEMPTS_MAX: usize = 4;
+
+/// An invocation payload.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Command {
+    /// Makes an application and its first key.
+    Create {
+        /// The application.
+        application: NewApplication,
+    },
+    /// Shows one.
+    Get {
+        /// Which.
+        application_id: String,
+    },
+    /// Shows all.
+    List {},
+    /// Changes name, scopes or policy; absent fields stay.
+    Update {
+        /// Which.
+        application_id: String,
+        /// What.
+        changes: Changes,
+    },
+    /// Makes a new key; earlier ones stay valid for the overlap. A leaked key wants an overlap of 0.
+    Rotate {
+        /// Which.
+        application_id: String,
+        /// Seconds, default one day.
+        overlap_seconds: Option<u64>,
+    },
+    /// Refuses its keys and its users' tokens.
+    Disable {
+        /// Which.
+        application_id: String,
+    },
+    /// Serves it again.
+    Enable {
+        /// Which.
+        application_id: String,
+    },
+}
+
+/// A new application.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewApplication {
+    /// `[a-z][a-z0-9-]{2,31}`; made up when absent.
+    pub application_id: Option<String>,
+    /// Applications of one group share users; default: a group of its own.
+    pub group_id: Option<String>,
+    /// A name for people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// Its session policy.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+/// Changes to an application.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Changes {
+    /// Another name.
+    pub name: Option<String>,
+    /// Other scopes.
+    pub scopes: Option<Vec<Scope>>,
+    /// Another policy, as a whole.
+    pub policy: Option<Policy>,
+}
+
+/// An application without its key digests.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationView {
+    application_id: String,
+    group_id: String,
+    name: String,
+    scopes: Vec<Scope>,
+    status: ApplicationStatus,
+    policy: Policy,
+    created_at: Timestamp,
+    version: u64,
+    key_count: usize,
+}
+
+/// The answer to a command.
+#[derive(Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum Answer {
+    /// One application, with its new key when one was made: it is shown this once.
+    One {
+        /// The application.
+        application: ApplicationView,
+        /// `sk_…`
+        #[serde(skip_serializing_if = "Option::is_none")]
+        application_key: Option<String>,
+    },
+    /// All of them.
+    Many {
+        /// The applications.
+        applications: Vec<ApplicationView>,
+    },
+}
+
+/// Carries out a command.
+pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> Result<Answer> {
+    match command {
+        Command::Create { application } => create(table, application, now).await,
+        Command::Get { application_id } => {
+            let application = load(table, &application_id).await?;
+            Ok(Answer::One { application: view(&application), application_key: None })
+        }
+        Command::List {} => {
+            let mut applications: Vec<_> = table.all().await?.iter().map(view).collect();
+            applications.sort_by(|a, b| a.application_id.cmp(&b.application_id));
+            Ok(Answer::Many { applications })
+        }
+        Command::Update { application_id, changes } => {
+            change(table, &application_id, |application| {
+                application.name = changes.name.clone().unwrap_or_else(|| application.name.clone());
+                application.scopes = changes.scopes.clone().unwrap_or_else(|| application.scopes.clone());
+                application.policy = changes.policy.clone().unwrap_or_else(|| application.policy.clone());
+                Ok(None)
+            })
+            .await
+        }
+        Command::Rotate { application_id, overlap_seconds } => {
+            let overlap = overlap_seconds.unwrap_or(KEY_OVERLAP_SECONDS_DEFAULT);
+            if overlap > KEY_OVERLAP_SECONDS_MAX {
+                return Err(Error::field("overlapSeconds", format!("must be 0 to {KEY_OVERLAP_SECONDS_MAX}")));
+            }
+            change(table, &application_id, |application| {
+                let key = new_key(application)?;
+                application.rotate_key(&key, now, overlap);
+                Ok(Some(key.reveal()))
+            })
+            .await
+        }
+        Command::Disable { application_id } => set_status(table, &application_id, ApplicationStatus::Disabled).await,
+        Command::Enable { application_id } => set_status(table, &application_id, ApplicationStatus::Active).await,
+    }
+}
+
+async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Result<Answer> {
+    let id = match new.application_id {
+        Some(id) => id,
+        None => format!("app-{:016x}", u64::from_be_bytes(random::bytes()?)),
+    };
+    let mut application = Application {
+        group_id: new.group_id.unwrap_or_else(|| id.clone()),
+        application_id: id,
+        name: new.name,
+        scopes: new.scopes,
+        status: ApplicationStatus::Active,
+        policy: new.policy,
+        keys: Vec::new(),
+        created_at: now.millis(),
+        version: 1,
+    };
+    check(&application)?;
+    let key = new_key(&application)?;
+    application.rotate_key(&key, now, 0);
+    if !table.save(&application, None).await? {
+        return Err(Error::field("application.applicationId", "is taken"));
+    }
+    Ok(Answer::One { application: view(&application), application_key: Some(key.reveal()) })
+}
+
+fn check(application: &Application) -> Result<()> {
+    let mut errors = application.policy.violations();
+    for (field, id) in [("applicationId", &application.application_id), ("groupId", &application.group_id)] {
+        if ApplicationId::parse(id).is_none() {
+            errors.push(FieldError::new(field, "must match [a-z][a-z0-9-]{2,31}"));
+        }
+    }
+    if application.name.trim().is_empty() || application.name.len() > SHORT_TEXT_BYTES_MAX {
+        errors.push(FieldError::new("name", format!("must be 1 to {SHORT_TEXT_BYTES_MAX} bytes long")));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(errors)) }
+}
+
+async fn set_status(table: &Applications, id: &str, status: ApplicationStatus) -> Result<Answer> {
+    change(table, id, |application| {
+        application.status = status;
+        Ok(None)
+    })
+    .await
+}
+
+/// Changes a stored application under its version; a concurrent change is read and tried again.
+async fn change(
+    table: &Applications,
+    id: &str,
+    change: impl Fn(&mut Application) -> Result<Option<String>>,
+) -> Result<Answer> {
+    for _ in 0..ATTEMPTS_MAX {
+        let mut application = load(table, id).await?;
+        let expected = application.version;
+        let application_key = change(&mut application)?;
+        application.version += 1;
+        check(&application)?;
+        if table.save(&application, Some(expected)).await? {
+            return Ok(Answer::One { application: view(&application), application_key });
+        }
+    }
+    Err(Error::SessionChanged)
+}
+
+async fn load(table: &Applications, id: &str) -> Result<Application> {
+    let id =
+        ApplicationId::parse(id).ok_or_else(|| Error::field("applicationId", "must match [a-z][a-z0-9-]{2,31}"))?;
+    table.load(&id).await?.ok_or(Error::NotFound)
+}
+
+fn new_key(application: &Application) -> Result<ApplicationKey> {
+    let id = application.id().ok_or_else(|| Error::field("applicationId", "must match [a-z][a-z0-9-]{2,31}"))?;
+    Ok(ApplicationKey::new(id, random::bytes()?))
+}
+
+fn view(application: &Application) -> ApplicationView {
+    ApplicationView {
+        application_id: application.application_id.clone(),
+        group_id: application.group_id.clone(),
+        name: application.name.clone(),
+        scopes: application.scopes.clone(),
+        status: application.status,
+        policy: application.policy.clone(),
+        created_at: Timestamp::from_millis(application.created_at),
+        version: application.version,
+        key_count: application.keys.len(),
+    }
+}

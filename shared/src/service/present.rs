@@ -1,0 +1,172 @@
+//! What callers see of a session, and the tokens they get.
+
+use super::key_store::OpenRing;
+use super::runtime::Service;
+use crate::core::access_token;
+use crate::core::id::SessionId;
+use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::record::SessionRecord;
+use crate::core::refresh_token::RefreshToken;
+use crate::core::session::idle_expires_at;
+use crate::core::time::Timestamp;
+use crate::error::{Dependency, Error, Result};
+use crate::random;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The device of a session.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceView {
+    /// The device as the application names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<String>,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Its kind.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    device_type: Option<String>,
+}
+
+/// The client of a session: never the whole address.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientView {
+    /// The address prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_prefix: Option<String>,
+    /// The user agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+}
+
+/// A session as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionView {
+    session_id: String,
+    user_id: String,
+    application_id: String,
+    version: u32,
+    created_at: Timestamp,
+    last_activity_at: Timestamp,
+    idle_expires_at: Timestamp,
+    absolute_expires_at: Timestamp,
+    idle_timeout_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acr: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    amr: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<DeviceView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<ClientView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Map<String, Value>>,
+}
+
+impl SessionView {
+    /// The view of a record; `data` is opened by the caller.
+    pub fn new(session: SessionId, record: &SessionRecord, data: Option<Map<String, Value>>) -> Self {
+        let header = &record.header;
+        let attributes = record.attributes.clone();
+        let known =
+            attributes.device_id.is_some() || attributes.device_name.is_some() || attributes.device_type.is_some();
+        let device = known.then_some(DeviceView {
+            device_id: attributes.device_id,
+            name: attributes.device_name,
+            device_type: attributes.device_type,
+        });
+        let known = attributes.address_prefix.is_some() || attributes.user_agent.is_some();
+        let client = known
+            .then_some(ClientView { address_prefix: attributes.address_prefix, user_agent: attributes.user_agent });
+        SessionView {
+            session_id: session.to_string(),
+            user_id: attributes.user_id,
+            application_id: attributes.application_id,
+            version: header.version,
+            created_at: header.created_at,
+            last_activity_at: header.last_activity_at,
+            idle_expires_at: idle_expires_at(header).min(header.absolute_expires_at),
+            absolute_expires_at: header.absolute_expires_at,
+            idle_timeout_seconds: header.idle_timeout_seconds,
+            acr: attributes.acr,
+            amr: attributes.amr,
+            auth_time: attributes.auth_time,
+            device,
+            client,
+            current: None,
+            data,
+        }
+    }
+
+    /// Says whether this is the caller's own session.
+    pub fn with_current(self, current: Option<bool>) -> Self {
+        SessionView { current, ..self }
+    }
+
+    /// The version: the `ETag`.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The handle.
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+}
+
+/// A pair of tokens.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenPair {
+    /// The access token.
+    pub access_token: String,
+    /// How to present it.
+    pub token_type: &'static str,
+    /// Its life in seconds.
+    pub expires_in: u64,
+    /// The refresh token.
+    pub refresh_token: String,
+}
+
+/// The tokens of a session at a generation of its family.
+pub async fn tokens(
+    service: &Service,
+    session: SessionId,
+    record: &SessionRecord,
+    generation: u32,
+    now: Timestamp,
+) -> Result<TokenPair> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    let claims = access_token::claims(
+        &service.issuer,
+        session,
+        &record.attributes,
+        record.header.absolute_expires_at,
+        now,
+        random::bytes()?,
+    );
+    let expires_in = u64::try_from(claims.exp - claims.iat).unwrap_or(0);
+    let access_token = ring
+        .signing_key(now)?
+        .sign(&claims)
+        .ok_or_else(|| Error::unavailable(Dependency::Kms, "the signing key is unusable"))?;
+    let refresh_token = refresh_token(&ring, session, record, generation)?;
+    Ok(TokenPair { access_token, token_type: "Bearer", expires_in, refresh_token })
+}
+
+fn refresh_token(ring: &OpenRing, session: SessionId, record: &SessionRecord, generation: u32) -> Result<String> {
+    let header = &record.header;
+    let key = ring
+        .by_id(KeyUse::Mac, header.mac_key_id)
+        .ok_or_else(|| Error::unavailable(Dependency::Kms, "the session's MAC key is not in the ring"))?;
+    let token =
+        RefreshToken { mac_key_id: header.mac_key_id, session, application_tag: header.application_tag, generation };
+    Ok(token.encode(key))
+}

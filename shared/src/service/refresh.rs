@@ -1,0 +1,154 @@
+//! Refreshing: the token is the credential, one script decides, and every honest caller gets the one successor.
+
+use super::authenticate::{self, Caller, Credential};
+use super::present::{self, SessionView, TokenPair};
+use super::runtime::{Service, operation};
+use crate::adapters::redis::scripts::{self, Refreshed};
+use crate::core::application::{Application, ApplicationStatus, Scope};
+use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{ApplicationId, SessionId};
+use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::ledger::LedgerEntry;
+use crate::core::record::SessionRecord;
+use crate::core::refresh_decision::Presented;
+use crate::core::refresh_token::RefreshToken;
+use crate::core::time::Timestamp;
+use crate::error::{Asker, Error, Result};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// A request for the next pair of tokens.
+pub struct RefreshRequest {
+    /// The session of the path.
+    pub session: SessionId,
+    /// The presented token.
+    pub refresh_token: String,
+    /// Where the request itself comes from.
+    pub direct: ClientContext,
+    /// The client as an application states it; needs its key.
+    pub stated: Option<ClientContext>,
+}
+
+/// The next pair.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefreshedSession {
+    /// The session, without its data.
+    pub session: SessionView,
+    /// Its tokens.
+    #[serde(flatten)]
+    pub tokens: TokenPair,
+}
+
+/// How often a judgement is repeated when the record changes underneath it.
+const JUDGEMENTS_MAX: usize = 3;
+
+/// Presents a refresh token.
+pub async fn refresh_session(
+    service: &Service,
+    credential: Option<&Credential>,
+    request: RefreshRequest,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<RefreshedSession> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    let token = RefreshToken::verify(&request.refresh_token, |id| ring.by_id(KeyUse::Mac, id))
+        .filter(|token| token.session == request.session)
+        .ok_or(Error::RefreshTokenInvalid)?;
+    let key = ring.by_id(KeyUse::Mac, token.mac_key_id).ok_or(Error::RefreshTokenInvalid)?;
+    let backend = backend(service, credential, &token, now).await?;
+    let context = match (&backend, request.stated) {
+        (Some(_), stated) => stated.unwrap_or_default(),
+        (None, None) => request.direct,
+        (None, Some(_)) => return Err(Error::field("client", "may be stated by an application with its key only")),
+    };
+    let slot = token.session.user_slot(service.keys.routing().await?);
+    let actor = if backend.is_some() { Actor::Application } else { Actor::Holder };
+    let operation = operation(&actor, request_id, now)?;
+    let digests = context.digests(key);
+    let mut presented = Presented {
+        application_tag: token.application_tag,
+        generation: token.generation,
+        operation: operation.mark,
+        address: digests.address,
+        device: digests.device,
+        judged_revision: None,
+    };
+    for _ in 0..JUDGEMENTS_MAX {
+        let call = scripts::refresh(&token.session, slot, &presented, &operation, now);
+        match scripts::refreshed(service.state.run(&call).await?)? {
+            Refreshed::Rotated(record) | Refreshed::Healed(record) | Refreshed::Successor(record) => {
+                return respond(service, backend.is_none(), token.session, record, now).await;
+            }
+            // A change of context alone ends nothing: people roam. It is allowed here and kept in the audit.
+            Refreshed::ContextChanged(record) => presented.judged_revision = Some(record.header.revision),
+            Refreshed::Moved => presented.judged_revision = None,
+            Refreshed::Replay => return Err(replayed(service, &token, now).await),
+            Refreshed::Ended(reason) | Refreshed::Lapsed(reason) => {
+                return Err(Error::SessionEnded { reason, asker: Asker::Holder });
+            }
+            Refreshed::Missing => return Err(Error::RefreshTokenInvalid),
+        }
+    }
+    Err(Error::SessionChanged)
+}
+
+/// The application that calls on behalf of its user, when one does. It must own the family.
+async fn backend(
+    service: &Service,
+    credential: Option<&Credential>,
+    token: &RefreshToken,
+    now: Timestamp,
+) -> Result<Option<Arc<Application>>> {
+    // Clients send their expired access token along out of habit; the refresh token alone decides.
+    let Some(credential @ Credential::Bearer(text)) = credential else { return Ok(None) };
+    if !crate::core::application_key::ApplicationKey::looks_like(text) {
+        return Ok(None);
+    }
+    let caller = authenticate::authenticate(service, Some(credential), now).await?;
+    caller.require(Scope::SessionsWrite)?;
+    if caller.application_tag()? != token.application_tag {
+        return Err(Error::RefreshTokenInvalid);
+    }
+    match caller {
+        Caller::Application(application) => Ok(Some(application)),
+        Caller::Holder(_) => Ok(None),
+    }
+}
+
+/// The pair for the record's generation, unless the application has been disabled meanwhile.
+async fn respond(
+    service: &Service,
+    direct: bool,
+    session: SessionId,
+    record: SessionRecord,
+    now: Timestamp,
+) -> Result<RefreshedSession> {
+    let id = ApplicationId::parse(&record.attributes.application_id)
+        .ok_or_else(|| Error::Internal("application id out of grammar".into()))?;
+    let application = service.applications.get(&id, now).await?;
+    if application.is_none_or(|application| application.status != ApplicationStatus::Active) {
+        return Err(Error::CredentialInvalid("application unknown or disabled"));
+    }
+    Ok(RefreshedSession {
+        tokens: present::tokens(service, session, &record, record.header.generation, now).await?,
+        session: SessionView::new(session, &record, None).with_current(direct.then_some(true)),
+    })
+}
+
+/// Replay ended the session inside the script; the ledger keeps it so that a store rollback can not undo it. A failed
+/// write changes nothing for the caller: the tombstone in Redis holds.
+async fn replayed(service: &Service, token: &RefreshToken, now: Timestamp) -> Error {
+    tracing::warn!(event = "authn_token_reuse", "refresh token replayed; session ended");
+    let entry = LedgerEntry::Session {
+        session: token.session,
+        reason: EndReason::Reuse,
+        application_tag: token.application_tag,
+    };
+    if let Err(error) = service.ledger.record(&entry, now).await {
+        tracing::warn!(%error, "replay not in the ledger");
+    }
+    Error::RefreshTokenReused
+}

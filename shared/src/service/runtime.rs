@@ -1,0 +1,88 @@
+//! What a function holds for the life of its environment, built once in init.
+
+use super::applications::ApplicationCache;
+use super::caches::{OpenedData, VerifiedTokens};
+use super::key_store::KeyStore;
+use super::state::State;
+use crate::adapters::aws::Aws;
+use crate::adapters::dynamodb::applications::Applications;
+use crate::adapters::dynamodb::keys::Keys;
+use crate::adapters::dynamodb::revocations::Revocations;
+use crate::adapters::dynamodb::users::Users;
+use crate::adapters::kms::Kms;
+use crate::adapters::redis::connection::Connector;
+use crate::adapters::redis::scripts::Operation;
+use crate::config::{AwsConfig, ConfigError, Environment, RedisConfig, Tables, kms_key_id, public_url, stack_name};
+use crate::core::audit::{self, Actor};
+use crate::core::crypto;
+use crate::core::keyring::Purpose;
+use crate::core::time::Timestamp;
+use crate::error::Result;
+use crate::random;
+
+/// The service as request functions use it.
+pub struct Service {
+    /// `iss` of access tokens.
+    pub issuer: String,
+    /// Application records.
+    pub applications: ApplicationCache,
+    /// Keys.
+    pub keys: KeyStore,
+    /// Session state.
+    pub state: State,
+    /// The revocation ledger.
+    pub ledger: Revocations,
+    /// User epochs.
+    pub users: Users,
+    /// Verified access tokens.
+    pub verified: VerifiedTokens,
+    /// Opened session data.
+    pub opened: OpenedData,
+}
+
+impl Service {
+    /// Builds the clients a function needs; `purposes` are the rings its policy lets it unwrap.
+    pub fn from_environment(purposes: &[Purpose]) -> std::result::Result<Self, ConfigError> {
+        let source = &Environment;
+        let aws_config = AwsConfig::from(source)?;
+        let redis = RedisConfig::from(source)?;
+        let tables = Tables::from(source);
+        let aws = Aws::new(aws_config.clone());
+        let dynamodb = aws.dynamodb();
+        let kms = match purposes {
+            [] => None,
+            _ => Some(Kms::new(aws.kms(), kms_key_id(source)?, stack_name(source)?)),
+        };
+        let ledger = Revocations::new(dynamodb.clone(), tables.revocations);
+        Ok(Service {
+            issuer: public_url(source)?,
+            applications: ApplicationCache::new(Applications::new(dynamodb.clone(), tables.applications)),
+            keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms),
+            state: State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())),
+            ledger,
+            users: Users::new(dynamodb, tables.users),
+            verified: VerifiedTokens::default(),
+            opened: OpenedData::default(),
+        })
+    }
+
+    /// Connects and unwraps at once, while init still has the burst of CPU. A dependency that is away does not stop
+    /// the environment: the first request tries again and answers for it.
+    pub async fn warm_up(&self, purposes: &[Purpose]) {
+        let rings = futures_util::future::join_all(purposes.iter().map(|purpose| self.keys.ring(*purpose)));
+        let (connection, rings, public, routing) =
+            tokio::join!(self.state.connection(), rings, self.keys.verifying_keys(), self.keys.routing());
+        let failures = [connection.err(), rings.into_iter().find_map(Result::err), public.err(), routing.err()];
+        for error in failures.into_iter().flatten() {
+            tracing::warn!(%error, "not ready at start");
+        }
+    }
+}
+
+/// A new operation of an actor.
+pub fn operation(actor: &Actor, request_id: &str, now: Timestamp) -> Result<Operation> {
+    let id: [u8; 16] = random::bytes()?;
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&id[..8]);
+    Ok(Operation { event_id: crypto::encode(&id), mark, common: audit::common(actor, request_id, now) })
+}

@@ -1,0 +1,103 @@
+//! Session state: one Redis connection per environment, checked against the revocation ledger before it serves.
+
+use super::catch_up;
+use crate::adapters::dynamodb::revocations::Revocations;
+use crate::adapters::redis::connection::{self, Connection, Connector};
+use crate::adapters::redis::scripts::{Call, UnexpectedReply};
+use crate::clock;
+use crate::error::{Dependency, Error, Result};
+use redis::{RedisError, Value};
+use tokio::sync::Mutex;
+
+/// Redis with its ledger.
+pub struct State {
+    connector: Connector,
+    ledger: Option<Revocations>,
+    current: Mutex<Option<Connection>>,
+}
+
+impl State {
+    /// `ledger` is absent for jobs that only read streams: they serve nobody.
+    pub fn new(connector: Connector, ledger: Option<Revocations>) -> Self {
+        State { connector, ledger, current: Mutex::new(None) }
+    }
+
+    /// The open connection, or a new one. A new one is handed out only after every durable end that this Redis might
+    /// not know has been applied to it; nothing is served from a store that forgot a revocation. I-1, F-02, F-03.
+    pub async fn connection(&self) -> Result<Connection> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &*current {
+            return Ok(connection.clone());
+        }
+        let now = clock::now();
+        let mut connection = self.connector.connect(now).await.map_err(|error| connection::classify(&error))?;
+        if let Some(ledger) = &self.ledger {
+            // Boxed: the SDK's futures are deep, and this path is rare.
+            Box::pin(catch_up::catch_up(&mut connection, ledger, now)).await?;
+        }
+        *current = Some(connection.clone());
+        Ok(connection)
+    }
+
+    async fn forget(&self) {
+        *self.current.lock().await = None;
+    }
+
+    /// Runs a script: one round trip, two when the server has lost the script.
+    pub async fn run(&self, call: &Call) -> Result<Value> {
+        self.perform(Work::Script(call)).await
+    }
+
+    /// Runs one plain command.
+    pub async fn command(&self, command: &redis::Cmd) -> Result<Value> {
+        self.perform(Work::Command(command)).await
+    }
+
+    /// A broken connection is replaced and the work done once more: sockets die while an environment is frozen, and
+    /// everything sent here gives the same result when it runs twice.
+    async fn perform(&self, work: Work<'_>) -> Result<Value> {
+        let mut connection = self.connection().await?;
+        let error = match work.on(&mut connection).await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if connection::is_broken(&error) {
+            self.forget().await;
+        }
+        if !connection::worth_a_second_try(&error) {
+            return Err(connection::classify(&error));
+        }
+        let mut connection = self.connection().await?;
+        work.on(&mut connection).await.map_err(|error| connection::classify(&error))
+    }
+}
+
+/// Something to send; it may be sent twice.
+enum Work<'a> {
+    Script(&'a Call),
+    Command(&'a redis::Cmd),
+}
+
+impl Work<'_> {
+    async fn on(&self, connection: &mut Connection) -> std::result::Result<Value, RedisError> {
+        match self {
+            Work::Script(call) => run_on(connection, call).await,
+            Work::Command(command) => connection.command(command).await,
+        }
+    }
+}
+
+/// Runs a script on a connection.
+pub async fn run_on(connection: &mut Connection, call: &Call) -> std::result::Result<Value, RedisError> {
+    match connection.command(&call.by_digest()).await {
+        Err(error) if connection::is_unknown_script(&error) => connection.command(&call.by_text()).await,
+        outcome => outcome,
+    }
+}
+
+/// A script's reply that this release does not understand: a record of another format, most likely.
+impl From<UnexpectedReply> for Error {
+    fn from(_: UnexpectedReply) -> Self {
+        Error::unavailable(Dependency::Redis, "reply or record of another release")
+    }
+}

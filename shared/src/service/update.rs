@@ -1,0 +1,115 @@
+//! Replacing and patching session data under `If-Match`.
+
+use super::authenticate::{Caller, Credential, authenticate};
+use super::get;
+use super::present::SessionView;
+use super::runtime::{Service, operation};
+use super::session_data;
+use crate::adapters::redis::scripts::{self, Updated};
+use crate::core::application::Scope;
+use crate::core::id::{SessionId, UserSlot};
+use crate::core::time::Timestamp;
+use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+
+/// The `If-Match` precondition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// `"<version>"`
+    Version(u32),
+    /// `*`: whatever the version is; a concurrent change is still never lost.
+    Any,
+}
+
+/// What to do with the data.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// PUT: this is the data.
+    Replace(Map<String, Value>),
+    /// PATCH: an RFC 7396 merge patch.
+    Merge(Map<String, Value>),
+}
+
+/// Changes the data of a session. A stated version and its data known: one round trip. `*`, or a patch of data that
+/// this environment has not seen: two.
+pub async fn update_session(
+    service: &Service,
+    credential: Option<&Credential>,
+    session: SessionId,
+    expected: Expected,
+    change: Change,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<SessionView> {
+    let caller = authenticate(service, credential, now).await?;
+    caller.require(Scope::SessionsWrite)?;
+    if let Caller::Holder(holder) = &caller
+        && holder.session != session
+    {
+        return Err(Error::NotFound);
+    }
+    let slot = session.user_slot(service.keys.routing().await?);
+    let (version, data) = resolve(service, &caller, session, slot, expected, change, now).await?;
+    let sealed = session_data::seal(service, session, version.wrapping_add(1), &data, now).await?;
+    let operation = operation(&caller.actor(), request_id, now)?;
+    let call = scripts::update(&session, slot, caller.application_tag()?, version, &sealed, &operation, now);
+    match scripts::updated(service.state.run(&call).await?)? {
+        Updated::Done(record) => {
+            Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))
+        }
+        Updated::Missing => Err(match caller {
+            Caller::Application(_) => Error::NotFound,
+            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
+        }),
+        Updated::Ended(reason) => Err(Error::SessionEnded { reason, asker: caller.asker() }),
+        Updated::OtherVersion(current) => Err(match expected {
+            Expected::Version(_) => Error::VersionMismatch { current },
+            Expected::Any => Error::SessionChanged,
+        }),
+    }
+}
+
+/// The version to replace and the data to put there.
+async fn resolve(
+    service: &Service,
+    caller: &Caller,
+    session: SessionId,
+    slot: UserSlot,
+    expected: Expected,
+    change: Change,
+    now: Timestamp,
+) -> Result<(u32, Map<String, Value>)> {
+    let patch = match (expected, change) {
+        (Expected::Version(version), Change::Replace(data)) => return Ok((version, data)),
+        (Expected::Any, Change::Replace(data)) => {
+            let record = get::load(service, caller, session, slot, now).await?;
+            return Ok((record.header.version, data));
+        }
+        (Expected::Version(version), Change::Merge(patch)) => match service.opened.get(session, version) {
+            Some(plaintext) => {
+                let current = serde_json::from_slice(&plaintext).map_err(|e| Error::Internal(e.to_string()))?;
+                return Ok((version, merge(current, patch)));
+            }
+            None => patch,
+        },
+        (Expected::Any, Change::Merge(patch)) => patch,
+    };
+    let record = get::load(service, caller, session, slot, now).await?;
+    let current = record.header.version;
+    if let Expected::Version(version) = expected
+        && version != current
+    {
+        return Err(Error::VersionMismatch { current });
+    }
+    Ok((current, merge(session_data::open(service, session, &record).await?, patch)))
+}
+
+/// RFC 7396 on objects, which session data always is.
+fn merge(current: Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
+    let mut merged = Value::Object(current);
+    json_patch::merge(&mut merged, &Value::Object(patch));
+    match merged {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
