@@ -15,8 +15,5 @@ use integration_tests::environment::EnvironmentSpec;
 
 /// The function that does as the event says.
 fn probe() -> EnvironmentSpec {
-    EnvironmentSpec {
-        binary: env!("CARGO_BIN_EXE_harness-probe").into(),
-        ..EnvironmentSpec::new("harness-probe")
-    }
+    EnvironmentSpec { binary: env!("CARGO_BIN_EXE_harness-probe").into(), ..EnvironmentSpec::new("harness-probe") }
 }

@@ -56,12 +56,7 @@ impl SessionTokens {
 impl Application {
     pub(crate) fn new(gateway: &Arc<Gateway>, created: &Value) -> Self {
         let record = created["application"].clone();
-        let text = |value: &Value| {
-            value
-                .as_str()
-                .unwrap_or_else(|| panic!("not an application: {created}"))
-                .to_owned()
-        };
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("not an application: {created}")).to_owned();
         Self {
             id: text(&record["applicationId"]),
             key: text(&created["applicationKey"]),
@@ -105,18 +100,13 @@ impl Application {
 
     /// `DELETE /sessions/{sessionId}`
     pub async fn delete(&self, session_id: &str) -> Response {
-        self.request("DELETE", &session_path(session_id))
-            .send()
-            .await
+        self.request("DELETE", &session_path(session_id)).send().await
     }
 
     /// `POST /sessions/{sessionId}/refresh`
     pub async fn refresh(&self, session_id: &str, refresh_token: &str) -> Response {
         let path = format!("{}/refresh", session_path(session_id));
-        self.request("POST", &path)
-            .json(&json!({ "refreshToken": refresh_token }))
-            .send()
-            .await
+        self.request("POST", &path).json(&json!({ "refreshToken": refresh_token })).send().await
     }
 
     /// `GET /sessions/user/{userId}`
@@ -131,18 +121,12 @@ impl Application {
 
     /// `POST /introspect`
     pub async fn introspect(&self, token: &str) -> Response {
-        self.request("POST", "/introspect")
-            .form(&[("token", token)])
-            .send()
-            .await
+        self.request("POST", "/introspect").form(&[("token", token)]).send().await
     }
 
     /// `POST /revoke`
     pub async fn revoke(&self, token: &str) -> Response {
-        self.request("POST", "/revoke")
-            .form(&[("token", token)])
-            .send()
-            .await
+        self.request("POST", "/revoke").form(&[("token", token)]).send().await
     }
 }
 

@@ -41,13 +41,8 @@ impl Clock {
     /// A clock that shows the true time until it is moved.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary folder for the clock");
-        let inner = Inner {
-            directory,
-            state: Mutex::default(),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { directory, state: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Moves every dial forward.
@@ -81,10 +76,7 @@ impl Clock {
         let mut state = self.inner.state.lock().unwrap();
         let skew = *state.skews.entry(label.to_owned()).or_default();
         self.write(label, state.offset + skew);
-        Dial {
-            clock: self.clone(),
-            label: label.to_owned(),
-        }
+        Dial { clock: self.clone(), label: label.to_owned() }
     }
 
     fn path(&self, label: &str) -> PathBuf {
@@ -96,11 +88,7 @@ impl Clock {
         let draft = path.with_extension(settings::random_hex(4));
         let sign = if offset.is_negative() { '-' } else { '+' };
         let magnitude = offset.unsigned_abs();
-        let text = format!(
-            "{sign}{}.{:09}\n",
-            magnitude.as_secs(),
-            magnitude.subsec_nanos()
-        );
+        let text = format!("{sign}{}.{:09}\n", magnitude.as_secs(), magnitude.subsec_nanos());
         // A rename, so that no reader ever sees an empty or a half-written file.
         std::fs::write(&draft, text).expect("the clock can be written");
         std::fs::rename(&draft, &path).expect("the clock can be replaced");
@@ -124,17 +112,10 @@ impl Dial {
     /// The variables that put a process under this dial.
     pub fn variables(&self) -> Vec<(String, String)> {
         let library = settings::faketime_library();
-        assert!(
-            Path::new(&library).exists(),
-            "TEST_FAKETIME_LIBRARY names no file: {}",
-            library.display()
-        );
+        assert!(Path::new(&library).exists(), "TEST_FAKETIME_LIBRARY names no file: {}", library.display());
         [
             ("LD_PRELOAD", library.display().to_string()),
-            (
-                "FAKETIME_TIMESTAMP_FILE",
-                self.clock.path(&self.label).display().to_string(),
-            ),
+            ("FAKETIME_TIMESTAMP_FILE", self.clock.path(&self.label).display().to_string()),
             // Read the file at every call: a moved clock is seen at once.
             ("FAKETIME_NO_CACHE", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
@@ -167,10 +148,7 @@ impl Remains {
 
 impl Drop for Remains {
     fn drop(&mut self) {
-        for name in [
-            format!("faketime_shm_{}", self.0),
-            format!("sem.faketime_sem_{}", self.0),
-        ] {
+        for name in [format!("faketime_shm_{}", self.0), format!("sem.faketime_sem_{}", self.0)] {
             let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
         }
     }

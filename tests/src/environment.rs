@@ -46,9 +46,7 @@ impl EnvironmentSpec {
     }
 
     fn now(&self) -> OffsetDateTime {
-        self.dial
-            .as_ref()
-            .map_or_else(OffsetDateTime::now_utc, Dial::now)
+        self.dial.as_ref().map_or_else(OffsetDateTime::now_utc, Dial::now)
     }
 }
 
@@ -100,14 +98,9 @@ impl Environment {
     /// Starts the process. It initialises itself while the caller goes on.
     pub async fn spawn(spec: EnvironmentSpec) -> Self {
         let api = RuntimeApi::start(&spec.function).await;
-        let log =
-            settings::log_dir().join(format!("{}-{}.log", spec.function, settings::random_hex(8)));
+        let log = settings::log_dir().join(format!("{}-{}.log", spec.function, settings::random_hex(8)));
         // The process writes its file itself: not a line is lost when either side is killed.
-        let output = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("a log file");
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
         let errors = output.try_clone().expect("a second handle of the log file");
         let spawned = Instant::now();
         let mut child = Command::new(&spec.binary)
@@ -130,24 +123,13 @@ impl Environment {
                 ended.send_replace(Some(status));
             }
         });
-        Self {
-            spec,
-            api,
-            pid,
-            spawned,
-            log,
-            exit,
-            monitor,
-        }
+        Self { spec, api, pid, spawned, log, exit, monitor }
     }
 
     /// Waits until the function asks for work. Returns how long it took since the start of the process.
     pub async fn ready(&self) -> Result<Duration, InvokeError> {
-        let (mut first_poll, mut init_error, mut exit) = (
-            self.api.first_poll(),
-            self.api.init_error(),
-            self.exit.clone(),
-        );
+        let (mut first_poll, mut init_error, mut exit) =
+            (self.api.first_poll(), self.api.init_error(), self.exit.clone());
         tokio::select! {
             biased;
             Ok(at) = first_poll.wait_for(Option::is_some) => Ok(at.expect("waited for") - self.spawned),
@@ -163,23 +145,13 @@ impl Environment {
     }
 
     /// Invokes the function with a deadline `timeout` from now.
-    pub async fn invoke_within(
-        &self,
-        event: &Value,
-        timeout: Duration,
-    ) -> Result<Value, InvokeError> {
+    pub async fn invoke_within(&self, event: &Value, timeout: Duration) -> Result<Value, InvokeError> {
         let deadline = self.spec.now() + timeout;
         let invocation = Invocation {
             request_id: uuid(),
             payload: event.to_string().into(),
-            deadline_ms: (deadline.unix_timestamp_nanos() / 1_000_000)
-                .try_into()
-                .unwrap_or_default(),
-            trace_id: format!(
-                "Root=1-{}-{};Sampled=0",
-                settings::random_hex(4),
-                settings::random_hex(12)
-            ),
+            deadline_ms: (deadline.unix_timestamp_nanos() / 1_000_000).try_into().unwrap_or_default(),
+            trace_id: format!("Root=1-{}-{};Sampled=0", settings::random_hex(4), settings::random_hex(12)),
         };
         match tokio::time::timeout(timeout, self.outcome(invocation)).await {
             Ok(outcome) => outcome,
@@ -205,10 +177,7 @@ impl Environment {
         let log = self.log_text();
         let start = log.lines().count().saturating_sub(20);
         InvokeError::Exited {
-            status: self
-                .exit
-                .borrow()
-                .map_or_else(|| "unknown".to_owned(), |status| status.to_string()),
+            status: self.exit.borrow().map_or_else(|| "unknown".to_owned(), |status| status.to_string()),
             log: log.lines().skip(start).collect::<Vec<_>>().join("\n"),
         }
     }
@@ -258,10 +227,7 @@ impl Environment {
 
     /// The printed lines that are JSON documents.
     pub fn log_records(&self) -> Vec<Value> {
-        self.log_text()
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        self.log_text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 }
 
@@ -275,9 +241,7 @@ impl Drop for Environment {
 fn into_result(outcome: Outcome) -> Result<Value, InvokeError> {
     match outcome {
         Outcome::Error(error) => Err(InvokeError::Function(error)),
-        Outcome::Response {
-            body, content_type, ..
-        } if content_type.contains("http-integration-response") => {
+        Outcome::Response { body, content_type, .. } if content_type.contains("http-integration-response") => {
             Ok(crate::gateway::buffered(&body))
         }
         Outcome::Response { body, .. } if body.is_empty() => Ok(Value::Null),
@@ -292,19 +256,10 @@ fn lambda_variables(spec: &EnvironmentSpec, api: &RuntimeApi) -> Vec<(String, St
         ("AWS_LAMBDA_RUNTIME_API", api.authority()),
         ("AWS_LAMBDA_FUNCTION_NAME", spec.function.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-        (
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-            spec.memory_mb.to_string(),
-        ),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", spec.memory_mb.to_string()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-        (
-            "AWS_LAMBDA_LOG_GROUP_NAME",
-            format!("/aws/lambda/{}", spec.function),
-        ),
-        (
-            "AWS_LAMBDA_LOG_STREAM_NAME",
-            format!("[$LATEST]{}", settings::random_hex(16)),
-        ),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", spec.function)),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", format!("[$LATEST]{}", settings::random_hex(16))),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()),
         ("AWS_LAMBDA_LOG_LEVEL", "INFO".to_owned()),
         ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023".to_owned()),
@@ -315,11 +270,7 @@ fn lambda_variables(spec: &EnvironmentSpec, api: &RuntimeApi) -> Vec<(String, St
     .to_vec();
     // Tools of the developer that must reach the process: coverage and backtraces.
     for name in ["PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"] {
-        variables.extend(
-            std::env::var(name)
-                .ok()
-                .map(|value| (name.to_owned(), value)),
-        );
+        variables.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
     }
     variables
 }
@@ -327,12 +278,5 @@ fn lambda_variables(spec: &EnvironmentSpec, api: &RuntimeApi) -> Vec<(String, St
 /// A random UUID in the form Lambda uses for request ids.
 pub(crate) fn uuid() -> String {
     let hex = settings::random_hex(16);
-    format!(
-        "{}-{}-4{}-a{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[13..16],
-        &hex[17..20],
-        &hex[20..]
-    )
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }

@@ -30,15 +30,8 @@ struct Slot {
 
 impl Fleet {
     /// At most `limit` environments per function, each made after `factory(function, index)`.
-    pub fn new(
-        limit: usize,
-        factory: impl Fn(&str, usize) -> EnvironmentSpec + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            factory: Box::new(factory),
-            limit: limit.max(1),
-            pools: Mutex::default(),
-        }
+    pub fn new(limit: usize, factory: impl Fn(&str, usize) -> EnvironmentSpec + Send + Sync + 'static) -> Self {
+        Self { factory: Box::new(factory), limit: limit.max(1), pools: Mutex::default() }
     }
 
     /// Invokes the function in a free environment: a warm one if there is any, else a new one, else the first to finish.
@@ -47,12 +40,7 @@ impl Fleet {
     }
 
     /// Invokes the function in the environment with this index, after whatever it is doing.
-    pub async fn invoke_on(
-        &self,
-        function: &str,
-        index: usize,
-        event: &Value,
-    ) -> Result<Value, InvokeError> {
+    pub async fn invoke_on(&self, function: &str, index: usize, event: &Value) -> Result<Value, InvokeError> {
         self.invoke_with(function, event, Some(index), None).await
     }
 
@@ -88,10 +76,7 @@ impl Fleet {
 
     /// The running environments of a function.
     pub fn running(&self, function: &str) -> Vec<Arc<Environment>> {
-        self.pool(function)
-            .iter()
-            .filter_map(|slot| slot.running())
-            .collect()
+        self.pool(function).iter().filter_map(|slot| slot.running()).collect()
     }
 
     /// Kills every environment of a function: its next invocation is a cold start.
@@ -112,13 +97,8 @@ impl Fleet {
     fn pool(&self, function: &str) -> Pool {
         let mut pools = self.pools.lock().unwrap();
         let pool = pools.entry(function.to_owned()).or_insert_with(|| {
-            let slots = (0..self.limit).map(|index| {
-                Arc::new(Slot {
-                    index,
-                    busy: Arc::default(),
-                    current: Mutex::default(),
-                })
-            });
+            let slots =
+                (0..self.limit).map(|index| Arc::new(Slot { index, busy: Arc::default(), current: Mutex::default() }));
             Arc::new(slots.collect())
         });
         Arc::clone(pool)
@@ -140,20 +120,13 @@ impl Fleet {
 
 impl Slot {
     fn running(&self) -> Option<Arc<Environment>> {
-        self.current
-            .lock()
-            .unwrap()
-            .as_ref()
-            .filter(|environment| environment.is_running())
-            .cloned()
+        self.current.lock().unwrap().as_ref().filter(|environment| environment.is_running()).cloned()
     }
 }
 
 fn place(pool: &Pool, index: usize) -> Arc<Slot> {
     let slot = pool.get(index);
-    Arc::clone(
-        slot.unwrap_or_else(|| panic!("environment {index} is beyond the limit of {}", pool.len())),
-    )
+    Arc::clone(slot.unwrap_or_else(|| panic!("environment {index} is beyond the limit of {}", pool.len())))
 }
 
 async fn free_slot(pool: &Pool) -> (Arc<Slot>, OwnedMutexGuard<()>) {
@@ -161,16 +134,11 @@ async fn free_slot(pool: &Pool) -> (Arc<Slot>, OwnedMutexGuard<()>) {
         let lease = Arc::clone(&slot.busy).try_lock_owned().ok()?;
         Some((Arc::clone(slot), lease))
     };
-    let warm = pool
-        .iter()
-        .filter(|slot| slot.running().is_some())
-        .find_map(free);
+    let warm = pool.iter().filter(|slot| slot.running().is_some()).find_map(free);
     if let Some(found) = warm.or_else(|| pool.iter().find_map(free)) {
         return found;
     }
-    let waiting = pool
-        .iter()
-        .map(|slot| Box::pin(Arc::clone(&slot.busy).lock_owned()));
+    let waiting = pool.iter().map(|slot| Box::pin(Arc::clone(&slot.busy).lock_owned()));
     let (lease, position, _) = select_all(waiting).await;
     (Arc::clone(&pool[position]), lease)
 }

@@ -44,12 +44,7 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway before `fleet`, answering for `domain`. With a clock, events carry its time.
     pub fn new(routes: RouteTable, fleet: Arc<Fleet>, domain: &str, clock: Option<Clock>) -> Self {
-        Self {
-            routes,
-            fleet,
-            domain: domain.to_owned(),
-            clock,
-        }
+        Self { routes, fleet, domain: domain.to_owned(), clock }
     }
 
     /// The routes.
@@ -69,21 +64,12 @@ impl Gateway {
         environment: Option<usize>,
         timeout: Option<Duration>,
     ) -> Response {
-        let Some(route) = self
-            .routes
-            .find(&request.method, split_query(&request.path).0)
-        else {
+        let Some(route) = self.routes.find(&request.method, split_query(&request.path).0) else {
             return Response::of_gateway(404, "Not Found");
         };
-        let now = self
-            .clock
-            .as_ref()
-            .map_or_else(OffsetDateTime::now_utc, Clock::now);
+        let now = self.clock.as_ref().map_or_else(OffsetDateTime::now_utc, Clock::now);
         let event = event(request, &route, &self.domain, now);
-        let result = self
-            .fleet
-            .invoke_with(&route.function, &event, environment, timeout)
-            .await;
+        let result = self.fleet.invoke_with(&route.function, &event, environment, timeout).await;
         let response = Response::of_invocation(&route.function, result);
         if let Ok(document) = serde_json::from_slice(&response.body) {
             secrets::register_from(&document);
@@ -93,18 +79,12 @@ impl Gateway {
 }
 
 /// The event a function receives for a request.
-pub fn event(
-    request: &GatewayRequest,
-    route: &RouteMatch,
-    domain: &str,
-    now: OffsetDateTime,
-) -> Value {
+pub fn event(request: &GatewayRequest, route: &RouteMatch, domain: &str, now: OffsetDateTime) -> Value {
     let (raw_path, query) = split_query(&request.path);
     // HTTP APIs hand over the path decoded, unlike REST APIs and function URLs.
     let path = percent_decode(raw_path);
     let (headers, cookies) = headers(request, domain);
-    let time_format =
-        format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
+    let time_format = format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
     let mut event = json!({
         "version": "2.0",
         "routeKey": route.route_key,
@@ -169,10 +149,7 @@ pub(crate) fn buffered(streamed: &[u8]) -> Value {
 fn headers(request: &GatewayRequest, domain: &str) -> (BTreeMap<String, String>, Vec<String>) {
     let mut headers = BTreeMap::<String, String>::new();
     let mut cookies = Vec::new();
-    let sent = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
+    let sent = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()));
     let peer = [
         ("user-agent".to_owned(), request.user_agent.as_str()),
         ("x-forwarded-for".to_owned(), request.source_ip.as_str()),
@@ -182,20 +159,13 @@ fn headers(request: &GatewayRequest, domain: &str) -> (BTreeMap<String, String>,
             cookies.extend(value.split(';').map(|cookie| cookie.trim().to_owned()));
             continue;
         }
-        headers
-            .entry(name)
-            .and_modify(|held| *held = format!("{held},{value}"))
-            .or_insert_with(|| value.to_owned());
+        headers.entry(name).and_modify(|held| *held = format!("{held},{value}")).or_insert_with(|| value.to_owned());
     }
     headers.insert("host".to_owned(), domain.to_owned());
     headers.insert("content-length".to_owned(), request.body.len().to_string());
     headers.insert("x-forwarded-port".to_owned(), "443".to_owned());
     headers.insert("x-forwarded-proto".to_owned(), "https".to_owned());
-    let trace = format!(
-        "Root=1-{}-{}",
-        settings::random_hex(4),
-        settings::random_hex(12)
-    );
+    let trace = format!("Root=1-{}-{}", settings::random_hex(4), settings::random_hex(12));
     headers.insert("x-amzn-trace-id".to_owned(), trace);
     (headers, cookies)
 }
@@ -203,24 +173,13 @@ fn headers(request: &GatewayRequest, domain: &str) -> (BTreeMap<String, String>,
 /// The content types whose bodies AWS passes on as text. Everything else arrives in base64: forms, other JSON types and
 /// bodies without a type as well.
 fn is_text(content_type: Option<&str>) -> bool {
-    let essence = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    essence.starts_with("text/")
-        || matches!(
-            essence,
-            "application/json" | "application/xml" | "application/javascript"
-        )
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    essence.starts_with("text/") || matches!(essence, "application/json" | "application/xml" | "application/javascript")
 }
 
 fn query_parameters(query: &str) -> Value {
     let mut parameters = Map::new();
-    for (name, value) in
-        serde_urlencoded::from_str::<Vec<(String, String)>>(query).unwrap_or_default()
-    {
+    for (name, value) in serde_urlencoded::from_str::<Vec<(String, String)>>(query).unwrap_or_default() {
         match parameters.get_mut(&name) {
             Some(Value::String(held)) => *held = format!("{held},{value}"),
             _ => {

@@ -87,11 +87,7 @@ impl TcpProxy {
             listening: AtomicBool::new(false),
         });
         let acceptor = tokio::spawn(accept(address, Arc::clone(&shared)));
-        let proxy = Self {
-            address,
-            shared,
-            acceptor,
-        };
+        let proxy = Self { address, shared, acceptor };
         proxy.until_listening(true).await;
         proxy
     }
@@ -121,11 +117,7 @@ impl TcpProxy {
     /// HTTP requests so far whose `X-Amz-Target` starts with `prefix`.
     pub fn calls(&self, prefix: &str) -> u64 {
         let targets = self.shared.targets.lock().unwrap();
-        targets
-            .iter()
-            .filter(|(target, _)| target.starts_with(prefix))
-            .map(|(_, count)| count)
-            .sum()
+        targets.iter().filter(|(target, _)| target.starts_with(prefix)).map(|(_, count)| count).sum()
     }
 
     /// Closes every open connection.
@@ -141,12 +133,7 @@ impl TcpProxy {
 
     /// Accepts connections again and ends stalls and delays.
     pub async fn go_online(&self) {
-        self.shared.line.send_modify(|line| {
-            *line = Line {
-                generation: line.generation,
-                ..Line::default()
-            }
-        });
+        self.shared.line.send_modify(|line| *line = Line { generation: line.generation, ..Line::default() });
         self.until_listening(true).await;
     }
 
@@ -208,10 +195,7 @@ async fn accept(address: SocketAddr, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     let mut line = shared.line.subscribe();
     while line.wait_for(|line| !line.refuse).await.is_ok() {
-        let listener = eventually("the proxy's port is free", || async {
-            TcpListener::bind(address).await.ok()
-        })
-        .await;
+        let listener = eventually("the proxy's port is free", || async { TcpListener::bind(address).await.ok() }).await;
         shared.listening.store(true, Ordering::SeqCst);
         loop {
             tokio::select! {
@@ -330,8 +314,5 @@ impl Shared {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.is_empty()
-        || haystack
-            .windows(needle.len())
-            .any(|window| window == needle)
+    needle.is_empty() || haystack.windows(needle.len()).any(|window| window == needle)
 }

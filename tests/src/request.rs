@@ -48,30 +48,24 @@ impl Request {
 
     /// `Authorization: Bearer`. Replaces an earlier credential.
     pub fn bearer(self, token: &str) -> Self {
-        self.anonymous()
-            .header("authorization", &format!("Bearer {token}"))
+        self.anonymous().header("authorization", &format!("Bearer {token}"))
     }
 
     /// `Authorization: Basic`. Replaces an earlier credential.
     pub fn basic(self, user: &str, password: &str) -> Self {
         let credential = STANDARD.encode(format!("{user}:{password}"));
-        self.anonymous()
-            .header("authorization", &format!("Basic {credential}"))
+        self.anonymous().header("authorization", &format!("Basic {credential}"))
     }
 
     /// Without any credential.
     pub fn anonymous(mut self) -> Self {
-        self.message
-            .headers
-            .retain(|(name, _)| name != "authorization");
+        self.message.headers.retain(|(name, _)| name != "authorization");
         self
     }
 
     /// Adds a header; a second one of the same name is sent as well.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.message
-            .headers
-            .push((name.to_ascii_lowercase(), value.to_owned()));
+        self.message.headers.push((name.to_ascii_lowercase(), value.to_owned()));
         self
     }
 
@@ -88,9 +82,7 @@ impl Request {
 
     /// Any body, with its content type. An empty type sends none.
     pub fn body(mut self, content_type: &str, body: &[u8]) -> Self {
-        self.message
-            .headers
-            .retain(|(name, _)| name != "content-type");
+        self.message.headers.retain(|(name, _)| name != "content-type");
         self.message.body = body.to_vec();
         match content_type {
             "" => self,
@@ -130,10 +122,7 @@ impl Request {
 
     /// Sends the request.
     pub async fn send(self) -> Response {
-        let response = self
-            .gateway
-            .send(&self.message, self.environment, self.timeout)
-            .await;
+        let response = self.gateway.send(&self.message, self.environment, self.timeout).await;
         if self.checked {
             response_rules::check(&self.message.method, &self.message.path, &response);
         }

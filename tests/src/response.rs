@@ -33,9 +33,7 @@ impl Response {
             status,
             headers: BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]),
             cookies: Vec::new(),
-            body: serde_json::json!({ "message": message })
-                .to_string()
-                .into_bytes(),
+            body: serde_json::json!({ "message": message }).to_string().into_bytes(),
             function: None,
             failure: None,
         }
@@ -74,9 +72,7 @@ impl Response {
         let cookies = document["cookies"].as_array().into_iter().flatten();
         Self {
             status: status.try_into().expect("a status code"),
-            headers: headers
-                .map(|(name, value)| (name.to_ascii_lowercase(), scalar(value)))
-                .collect(),
+            headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), scalar(value))).collect(),
             cookies: cookies.map(scalar).collect(),
             body,
             function: Some(function.to_owned()),
@@ -86,9 +82,7 @@ impl Response {
 
     /// A header, empty when absent.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(&name.to_ascii_lowercase())
-            .map_or("", String::as_str)
+        self.headers.get(&name.to_ascii_lowercase()).map_or("", String::as_str)
     }
 
     /// The body as text.
@@ -99,8 +93,7 @@ impl Response {
     /// The body as JSON. Panics, showing the response, when it is something else.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
     /// The `code` of a problem document, empty for anything else.
@@ -119,11 +112,7 @@ impl Response {
     /// Asserts the status and the problem code.
     #[track_caller]
     pub fn expect_problem(self, status: u16, code: &str) -> Self {
-        assert_eq!(
-            (self.status, self.code().as_str()),
-            (status, code),
-            "{self:?}"
-        );
+        assert_eq!((self.status, self.code().as_str()), (status, code), "{self:?}");
         self
     }
 }
@@ -139,7 +128,5 @@ impl fmt::Debug for Response {
 }
 
 fn scalar(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -24,24 +24,18 @@ pub fn violations(path: &str, response: &Response) -> Vec<String> {
     let mut found = Vec::new();
     for name in response.headers.keys() {
         if !ALLOWED_HEADERS.contains(&name.as_str()) {
-            found.push(format!(
-                "header {name} is not in the list of allowed headers"
-            ));
+            found.push(format!("header {name} is not in the list of allowed headers"));
         }
     }
     let cacheable = path.split('?').next() == Some(CACHEABLE) && response.status == 200;
     match response.header("cache-control") {
         "" => found.push("cache-control is missing".to_owned()),
-        value if !cacheable && value != "no-store" => {
-            found.push(format!("cache-control is {value}, not no-store"))
-        }
+        value if !cacheable && value != "no-store" => found.push(format!("cache-control is {value}, not no-store")),
         _ => {}
     }
     let content_type = response.header("content-type");
     if !response.body.is_empty() && !names_its_encoding(content_type) {
-        found.push(format!(
-            "content-type {content_type:?} leaves the encoding open"
-        ));
+        found.push(format!("content-type {content_type:?} leaves the encoding open"));
     }
     if response.header("strict-transport-security").is_empty() {
         found.push("strict-transport-security is missing".to_owned());
@@ -62,20 +56,12 @@ pub fn check(method: &str, path: &str, response: &Response) {
         return;
     }
     let found = violations(path, response);
-    assert!(
-        found.is_empty(),
-        "{method} {path}: {}\n{response:?}",
-        found.join("; ")
-    );
+    assert!(found.is_empty(), "{method} {path}: {}\n{response:?}", found.join("; "));
 }
 
 /// A charset parameter, or a JSON type whose definition fixes UTF-8.
 fn names_its_encoding(content_type: &str) -> bool {
     let lower = content_type.to_ascii_lowercase();
     let essence = lower.split(';').next().unwrap_or_default().trim();
-    lower.contains("charset=utf-8")
-        || matches!(
-            essence,
-            "application/problem+json" | "application/jwk-set+json"
-        )
+    lower.contains("charset=utf-8") || matches!(essence, "application/problem+json" | "application/jwk-set+json")
 }

@@ -51,22 +51,13 @@ impl RouteTable {
 
     /// Every route as `(method, path, function)`.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.routes.iter().map(|route| {
-            (
-                route.method.as_str(),
-                route.path.as_str(),
-                route.function.as_str(),
-            )
-        })
+        self.routes.iter().map(|route| (route.method.as_str(), route.path.as_str(), route.function.as_str()))
     }
 
     /// The most specific route for a request: static segments win over parameters, parameters over a greedy one,
     /// a named method over `ANY`, anything over `$default`.
     pub fn find(&self, method: &str, raw_path: &str) -> Option<RouteMatch> {
-        let candidates = self
-            .routes
-            .iter()
-            .filter(|route| route.method == method || takes_any(&route.method));
+        let candidates = self.routes.iter().filter(|route| route.method == method || takes_any(&route.method));
         candidates
             .filter_map(|route| {
                 let (rank, parameters) = route.matches(raw_path)?;
@@ -95,9 +86,7 @@ impl Route {
         let (mut rank, mut parameters) = (Vec::new(), BTreeMap::new());
         for (at, part) in pattern.iter().enumerate() {
             let segment = *given.get(at)?;
-            let name = part
-                .strip_prefix('{')
-                .and_then(|part| part.strip_suffix('}'));
+            let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
             match name.map(|name| (name, name.strip_suffix('+'))) {
                 None if *part == segment => rank.push(0),
                 None => return None,
@@ -127,12 +116,8 @@ pub fn percent_decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let pair = bytes
-            .get(at + 1..at + 3)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        let byte = pair
-            .filter(|_| bytes[at] == b'%')
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let pair = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
+        let byte = pair.filter(|_| bytes[at] == b'%').and_then(|pair| u8::from_str_radix(pair, 16).ok());
         decoded.push(byte.unwrap_or(bytes[at]));
         at += if byte.is_some() { 3 } else { 1 };
     }
@@ -142,13 +127,5 @@ pub fn percent_decode(text: &str) -> String {
 /// Encodes a text as one path segment.
 pub fn percent_encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -69,9 +69,7 @@ struct State {
 impl RuntimeApi {
     /// Listens on a free loopback port.
     pub async fn start(function: &str) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("a loopback port");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
         let address = listener.local_addr().expect("a bound address");
         let (queue, receiver) = mpsc::unbounded_channel();
         let state = Arc::new(State {
@@ -85,12 +83,7 @@ impl RuntimeApi {
             init_error: watch::Sender::new(None),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&state)));
-        Self {
-            address,
-            queue,
-            state,
-            server,
-        }
+        Self { address, queue, state, server }
     }
 
     /// `host:port`, the value of `AWS_LAMBDA_RUNTIME_API`.
@@ -101,14 +94,8 @@ impl RuntimeApi {
     /// Queues an invocation. The receiver yields its outcome; it fails when the API goes away.
     pub fn submit(&self, invocation: Invocation) -> oneshot::Receiver<Outcome> {
         let (sender, receiver) = oneshot::channel();
-        self.state
-            .pending
-            .lock()
-            .unwrap()
-            .insert(invocation.request_id.clone(), sender);
-        self.queue
-            .send(invocation)
-            .expect("the state keeps the receiver");
+        self.state.pending.lock().unwrap().insert(invocation.request_id.clone(), sender);
+        self.queue.send(invocation).expect("the state keeps the receiver");
         receiver
     }
 
@@ -158,9 +145,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
             });
             let io = hyper_util::rt::TokioIo::new(stream);
             // The other end may go at any time; its process is watched elsewhere.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(io, service)
-                .await;
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
         });
         while connections.try_join_next().is_some() {}
     }
@@ -233,8 +218,7 @@ async fn read_response(request: Request<Incoming>) -> Outcome {
             trailer.map_or_else(
                 || Outcome::Response {
                     content_type: text(&head.headers, "content-type"),
-                    streaming: text(&head.headers, "lambda-runtime-function-response-mode")
-                        == "streaming",
+                    streaming: text(&head.headers, "lambda-runtime-function-response-mode") == "streaming",
                     body: collected.to_bytes(),
                 },
                 Outcome::Error,
@@ -260,23 +244,13 @@ fn error_of_trailer(trailers: &HeaderMap) -> Option<Value> {
 
 async fn read_error(request: Request<Incoming>) -> Value {
     let kind = text(request.headers(), "lambda-runtime-function-error-type");
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map(|collected| collected.to_bytes());
-    let document = body
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let body = request.into_body().collect().await.map(|collected| collected.to_bytes());
+    let document = body.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     document.unwrap_or_else(|| json!({ "errorType": kind, "errorMessage": "" }))
 }
 
 fn text(headers: &HeaderMap, name: &str) -> String {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned()
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 fn accepted() -> Response<Full<Bytes>> {

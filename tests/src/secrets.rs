@@ -9,13 +9,8 @@ use serde_json::Value;
 use crate::settings;
 
 /// Members of a JSON response that hold a credential.
-const CREDENTIAL_MEMBERS: [&str; 5] = [
-    "applicationKey",
-    "accessToken",
-    "refreshToken",
-    "access_token",
-    "refresh_token",
-];
+const CREDENTIAL_MEMBERS: [&str; 5] =
+    ["applicationKey", "accessToken", "refreshToken", "access_token", "refresh_token"];
 
 /// The list, one secret per line.
 pub fn file() -> PathBuf {
@@ -42,9 +37,7 @@ pub fn register_from(document: &Value) {
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
-                    Value::String(secret) if CREDENTIAL_MEMBERS.contains(&name.as_str()) => {
-                        register(secret)
-                    }
+                    Value::String(secret) if CREDENTIAL_MEMBERS.contains(&name.as_str()) => register(secret),
                     other => register_from(other),
                 }
             }

@@ -19,10 +19,7 @@ pub const PACKAGE_DIR: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Folder that holds the function binaries.
 pub fn functions_dir() -> PathBuf {
-    std::env::var_os("TEST_FUNCTIONS_DIR").map_or_else(
-        || Path::new(PACKAGE_DIR).join("../target/debug"),
-        PathBuf::from,
-    )
+    std::env::var_os("TEST_FUNCTIONS_DIR").map_or_else(|| Path::new(PACKAGE_DIR).join("../target/debug"), PathBuf::from)
 }
 
 /// Folder of every log of this test process.
@@ -30,11 +27,9 @@ pub fn log_dir() -> &'static Path {
     static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
         let directory = match std::env::var_os("TEST_LOG_DIR") {
             Some(given) => PathBuf::from(given),
-            None => tempfile::Builder::new()
-                .prefix("session-tests-")
-                .tempdir()
-                .expect("a temporary folder for logs")
-                .keep(),
+            None => {
+                tempfile::Builder::new().prefix("session-tests-").tempdir().expect("a temporary folder for logs").keep()
+            }
         };
         std::fs::create_dir_all(&directory).expect("TEST_LOG_DIR can be created");
         directory
@@ -82,16 +77,13 @@ pub fn template_file() -> PathBuf {
 }
 
 fn required(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: the test services are not running (see README.md, Tests)")
-    })
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: the test services are not running (see README.md, Tests)"))
 }
 
 /// `bytes` random bytes in lower-case hexadecimal.
 pub fn random_hex(bytes: usize) -> String {
-    (0..bytes)
-        .map(|_| format!("{:02x}", rand::random::<u8>()))
-        .collect()
+    (0..bytes).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
 }
 
 /// A loopback port that nothing listens on.

@@ -21,10 +21,7 @@ pub fn send(pid: u32, signal: &str) {
 /// Stops a process and returns once the kernel reports it stopped.
 pub async fn stop(pid: u32) {
     send(pid, "STOP");
-    eventually("the process is stopped", || async move {
-        matches!(state(pid), None | Some('T')).then_some(())
-    })
-    .await;
+    eventually("the process is stopped", || async move { matches!(state(pid), None | Some('T')).then_some(()) }).await;
 }
 
 /// Lets a stopped process run again.

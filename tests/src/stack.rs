@@ -99,18 +99,12 @@ impl Stack {
 
     /// Runs `migrate-database`.
     pub async fn run_migrations(&self) -> Value {
-        expect_success(
-            "migrate-database",
-            self.invoke("migrate-database", &json!({})).await,
-        )
+        expect_success("migrate-database", self.invoke("migrate-database", &json!({})).await)
     }
 
     /// Runs a scheduled function with this detail. Panics when it fails.
     pub async fn run_scheduled(&self, function: &str, detail: Value) -> Value {
-        expect_success(
-            function,
-            self.invoke(function, &scheduled_event(detail)).await,
-        )
+        expect_success(function, self.invoke(function, &scheduled_event(detail)).await)
     }
 
     /// The environment of a function with this index, started if it is not running.
@@ -120,9 +114,7 @@ impl Stack {
 
     /// The private Redis.
     pub fn redis(&self) -> &RedisServer {
-        self.redis
-            .as_ref()
-            .expect("this stack uses the shared cluster")
+        self.redis.as_ref().expect("this stack uses the shared cluster")
     }
 
     /// Every key in Redis, of every node of a cluster.
@@ -132,9 +124,7 @@ impl Stack {
         }
         let mut keys = Vec::new();
         for url in &self.cluster {
-            let mut connection = redis_server::connect(url)
-                .await
-                .expect("the cluster node answers");
+            let mut connection = redis_server::connect(url).await.expect("the cluster node answers");
             // A replica holds what its primary holds and sends readers there.
             if redis_dump::is_primary(&mut connection).await {
                 keys.extend(redis_dump::dump(&mut connection).await);
@@ -160,16 +150,12 @@ impl Stack {
 
     /// What the processes believe the time is.
     pub fn now(&self) -> OffsetDateTime {
-        self.clock
-            .as_ref()
-            .map_or_else(OffsetDateTime::now_utc, Clock::now)
+        self.clock.as_ref().map_or_else(OffsetDateTime::now_utc, Clock::now)
     }
 
     /// The proxy before Redis ([`StackBuilder::with_redis_proxy`]).
     pub fn redis_proxy(&self) -> &TcpProxy {
-        self.redis_proxy
-            .as_ref()
-            .expect("started with_redis_proxy()")
+        self.redis_proxy.as_ref().expect("started with_redis_proxy()")
     }
 
     /// The proxy before DynamoDB and KMS ([`StackBuilder::with_moto_proxy`]).
@@ -179,9 +165,7 @@ impl Stack {
 
     /// The proxy before PostgreSQL ([`StackBuilder::with_database_proxy`]).
     pub fn database_proxy(&self) -> &TcpProxy {
-        self.database_proxy
-            .as_ref()
-            .expect("started with_database_proxy()")
+        self.database_proxy.as_ref().expect("started with_database_proxy()")
     }
 }
 
@@ -206,10 +190,7 @@ fn every_bucket() -> Value {
 
 async fn create_application(gateway: &Arc<Gateway>, application: Value) -> Application {
     let event = json!({ "action": "create", "application": application });
-    let created = expect_success(
-        "manage-applications",
-        gateway.fleet().invoke("manage-applications", &event).await,
-    );
+    let created = expect_success("manage-applications", gateway.fleet().invoke("manage-applications", &event).await);
     secrets::register_from(&created);
     Application::new(gateway, &created)
 }

@@ -25,23 +25,19 @@ pub struct Function<'a> {
 impl Template {
     /// The template of this repository, read once.
     pub fn of_repository() -> &'static Self {
-        static TEMPLATE: LazyLock<Template> =
-            LazyLock::new(|| Template::read(&settings::template_file()));
+        static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::read(&settings::template_file()));
         &TEMPLATE
     }
 
     /// Reads a file.
     pub fn read(path: &Path) -> Self {
-        let text = std::fs::read_to_string(path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self::parse(&text)
     }
 
     /// Reads a text.
     pub fn parse(text: &str) -> Self {
-        Self {
-            document: yaml::parse(text),
-        }
+        Self { document: yaml::parse(text) }
     }
 
     /// The whole template, intrinsic functions in their long form.
@@ -55,19 +51,13 @@ impl Template {
         let globals = &self.document["Globals"]["Function"];
         resources
             .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function")
-            .map(|(logical_id, resource)| Function {
-                logical_id,
-                resource,
-                globals,
-            })
+            .map(|(logical_id, resource)| Function { logical_id, resource, globals })
             .collect()
     }
 
     /// The function with this binary.
     pub fn function(&self, name: &str) -> Option<Function<'_>> {
-        self.functions()
-            .into_iter()
-            .find(|function| function.name() == name)
+        self.functions().into_iter().find(|function| function.name() == name)
     }
 }
 
@@ -76,11 +66,7 @@ impl<'a> Function<'a> {
     pub fn name(&self) -> String {
         match self.resource["Metadata"]["BuildProperties"]["Binary"].as_str() {
             Some(binary) => binary.to_owned(),
-            None => kebab_case(
-                self.logical_id
-                    .strip_suffix("Function")
-                    .unwrap_or(self.logical_id),
-            ),
+            None => kebab_case(self.logical_id.strip_suffix("Function").unwrap_or(self.logical_id)),
         }
     }
 
@@ -93,28 +79,17 @@ impl<'a> Function<'a> {
     pub fn variables(&self) -> BTreeMap<&'a str, &'a Value> {
         let layers = [self.globals, self.properties()];
         let variables = layers.map(|layer| layer["Environment"]["Variables"].as_object());
-        variables
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|(name, value)| (name.as_str(), value))
-            .collect()
+        variables.into_iter().flatten().flatten().map(|(name, value)| (name.as_str(), value)).collect()
     }
 
     /// Method and path of every HTTP API event.
     pub fn http_events(&self) -> Vec<(&'a str, &'a str)> {
-        let events = self.properties()["Events"]
-            .as_object()
-            .into_iter()
-            .flatten();
+        let events = self.properties()["Events"].as_object().into_iter().flatten();
         events
             .filter(|(_, event)| event["Type"] == "HttpApi")
             .map(|(_, event)| {
                 let properties = &event["Properties"];
-                (
-                    properties["Method"].as_str().unwrap_or("ANY"),
-                    properties["Path"].as_str().unwrap_or("$default"),
-                )
+                (properties["Method"].as_str().unwrap_or("ANY"), properties["Path"].as_str().unwrap_or("$default"))
             })
             .collect()
     }

@@ -7,10 +7,7 @@ use serde_json::{Map, Value};
 
 /// Reads a document. Panics on what it cannot read, naming the line.
 pub fn parse(text: &str) -> Value {
-    let mut reader = Reader {
-        lines: text.lines().map(str::trim_end).collect(),
-        at: 0,
-    };
+    let mut reader = Reader { lines: text.lines().map(str::trim_end).collect(), at: 0 };
     reader.block(0).unwrap_or(Value::Null)
 }
 
@@ -52,10 +49,7 @@ impl<'a> Reader<'a> {
                 break;
             }
             let Some((key, rest)) = split_key(content) else {
-                panic!(
-                    "line {}: expected `key: value`, found {content:?}",
-                    self.at + 1
-                );
+                panic!("line {}: expected `key: value`, found {content:?}", self.at + 1);
             };
             self.at += 1;
             members.insert(key, self.member(rest, indent));
@@ -96,18 +90,14 @@ impl<'a> Reader<'a> {
         }
         if is_item(rest) {
             let first = self.item(rest, inner);
-            let Value::Array(others) = self.sequence(inner) else {
-                unreachable!("a sequence")
-            };
+            let Value::Array(others) = self.sequence(inner) else { unreachable!("a sequence") };
             return std::iter::once(first).chain(others).collect();
         }
         let Some((key, value)) = split_key(rest) else {
             return self.value(rest, indent);
         };
         let first = self.member(value, inner);
-        let Value::Object(others) = self.mapping(inner) else {
-            unreachable!("a mapping")
-        };
+        let Value::Object(others) = self.mapping(inner) else { unreachable!("a mapping") };
         std::iter::once((key, first)).chain(others).collect()
     }
 
@@ -128,11 +118,7 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 whole = format!("{whole} {more}");
             }
-            return Flow {
-                text: &whole,
-                at: 0,
-            }
-            .value();
+            return Flow { text: &whole, at: 0 }.value();
         }
         // A plain or quoted scalar goes on over deeper lines.
         while let Some((_, more)) = self.peek().filter(|(at, _)| *at > indent) {
@@ -152,19 +138,10 @@ impl<'a> Reader<'a> {
             lines.push(line);
             self.at += 1;
         }
-        let margin = lines
-            .iter()
-            .filter(|line| !line.is_empty())
-            .map(|line| line.len() - line.trim_start().len())
-            .min();
+        let margin =
+            lines.iter().filter(|line| !line.is_empty()).map(|line| line.len() - line.trim_start().len()).min();
         let cut = |line: &&str| line.get(margin.unwrap_or(0)..).unwrap_or("").to_owned();
-        lines
-            .iter()
-            .map(cut)
-            .collect::<Vec<_>>()
-            .join("\n")
-            .trim_end()
-            .to_owned()
+        lines.iter().map(cut).collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 }
 
@@ -181,9 +158,7 @@ impl Flow<'_> {
                 let mut members = Map::new();
                 self.at += 1;
                 while self.next() != '}' {
-                    let Value::String(key) = scalar_text(&self.token(&[':', ',', '}'])) else {
-                        unreachable!()
-                    };
+                    let Value::String(key) = scalar_text(&self.token(&[':', ',', '}'])) else { unreachable!() };
                     let mut value = Value::Null;
                     if self.next() == ':' {
                         self.at += 1;
@@ -218,10 +193,7 @@ impl Flow<'_> {
     fn next(&mut self) -> char {
         let rest = &self.text[self.at..];
         self.at += rest.len() - rest.trim_start().len();
-        self.text[self.at..]
-            .chars()
-            .next()
-            .expect("a flow collection is closed")
+        self.text[self.at..].chars().next().expect("a flow collection is closed")
     }
 
     fn skip_comma(&mut self) {
@@ -268,13 +240,8 @@ fn split_key(content: &str) -> Option<(String, &str)> {
         _ => 0,
     };
     let tail = &content[after_quote..];
-    let colon = after_quote
-        + tail
-            .find(": ")
-            .or_else(|| tail.ends_with(':').then(|| tail.len() - 1))?;
-    let Value::String(key) = scalar_text(&content[..colon]) else {
-        unreachable!("text")
-    };
+    let colon = after_quote + tail.find(": ").or_else(|| tail.ends_with(':').then(|| tail.len() - 1))?;
+    let Value::String(key) = scalar_text(&content[..colon]) else { unreachable!("text") };
     Some((key, content[colon + 1..].trim_start()))
 }
 
@@ -297,9 +264,7 @@ fn without_comment(content: &str) -> &str {
 }
 
 fn flow_depth(text: &str) -> i32 {
-    text.chars()
-        .map(|c| i32::from("{[".contains(c)) - i32::from("}]".contains(c)))
-        .sum()
+    text.chars().map(|c| i32::from("{[".contains(c)) - i32::from("}]".contains(c))).sum()
 }
 
 fn scalar(text: &str) -> Value {
@@ -307,9 +272,7 @@ fn scalar(text: &str) -> Value {
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
         "null" | "~" => Value::Null,
-        _ => text
-            .parse::<i64>()
-            .map_or_else(|_| scalar_text(text), Value::from),
+        _ => text.parse::<i64>().map_or_else(|_| scalar_text(text), Value::from),
     }
 }
 

@@ -210,6 +210,13 @@ fn eight(header: &[u8; HEADER_BYTES], offset: usize) -> [u8; 8] {
 pub(crate) mod arbitrary {
     use super::*;
     use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+
+    /// One fixed header, for tests that set what they need.
+    pub(crate) fn some_header() -> Header {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        header().new_tree(&mut runner).expect("a header").current()
+    }
 
     pub(crate) fn header() -> impl Strategy<Value = Header> {
         let state = prop_oneof![

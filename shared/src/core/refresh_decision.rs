@@ -124,8 +124,7 @@ mod tests {
     }
 
     fn header() -> Header {
-        let mut runner = proptest::test_runner::TestRunner::deterministic();
-        let mut header = arbitrary::header().new_tree(&mut runner).expect("a header").current();
+        let mut header = arbitrary::some_header();
         header.state = State::Active;
         header.epoch = 0;
         header.generation = 5;

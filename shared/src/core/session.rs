@@ -65,8 +65,7 @@ mod tests {
 
     #[test]
     fn limits_are_exact() {
-        let mut runner = proptest::test_runner::TestRunner::deterministic();
-        let mut header = arbitrary::header().new_tree(&mut runner).expect("a header").current();
+        let mut header = arbitrary::some_header();
         header.state = State::Active;
         header.epoch = 3;
         header.last_activity_at = at(1000);

@@ -15,11 +15,8 @@ async fn under(clock: &Clock, label: &str) -> Environment {
 
 /// How far the process's wall clock is ahead of ours, to the nearest hour.
 async fn hours_ahead(environment: &Environment) -> i64 {
-    let seen = environment.invoke(&json!({})).await.unwrap()["nowMs"]
-        .as_i64()
-        .unwrap();
-    let ours =
-        i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap();
+    let seen = environment.invoke(&json!({})).await.unwrap()["nowMs"].as_i64().unwrap();
+    let ours = i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap();
     (seen - ours + HOUR_MS / 2).div_euclid(HOUR_MS)
 }
 
@@ -37,16 +34,10 @@ async fn a_running_process_sees_the_clock_move() {
 #[tokio::test]
 async fn one_process_can_be_set_apart() {
     let clock = Clock::new();
-    let (first, second) = (
-        under(&clock, "probe/0").await,
-        under(&clock, "probe/1").await,
-    );
+    let (first, second) = (under(&clock, "probe/0").await, under(&clock, "probe/1").await);
     clock.skew("probe/1", time::Duration::hours(-1));
     clock.advance(Duration::from_secs(3 * 3600));
-    assert_eq!(
-        (hours_ahead(&first).await, hours_ahead(&second).await),
-        (3, 2)
-    );
+    assert_eq!((hours_ahead(&first).await, hours_ahead(&second).await), (3, 2));
 }
 
 #[tokio::test]
@@ -58,10 +49,8 @@ async fn timers_keep_their_real_length() {
     let event = json!({ "sleepMs": 150 });
     let asleep = environment.invoke(&event);
     let moving = async {
-        eventually("the function has the event", || async {
-            (environment.api().invocations() == 1).then_some(())
-        })
-        .await;
+        eventually("the function has the event", || async { (environment.api().invocations() == 1).then_some(()) })
+            .await;
         // While the timer runs: once forward, once back beyond its start.
         clock.advance(Duration::from_secs(3600));
         clock.shift(time::Duration::hours(-48));
@@ -84,31 +73,12 @@ async fn the_deadline_is_on_the_clock_of_the_function() {
 #[tokio::test]
 async fn redis_expires_keys_by_the_clock() {
     let clock = Clock::new();
-    let server = RedisServer::start(RedisOptions {
-        dial: Some(clock.dial("redis")),
-        ..RedisOptions::default()
-    })
-    .await;
+    let server = RedisServer::start(RedisOptions { dial: Some(clock.dial("redis")), ..RedisOptions::default() }).await;
     let mut connection = server.connection().await;
-    redis::cmd("SET")
-        .arg("k")
-        .arg("v")
-        .arg("EX")
-        .arg(3600)
-        .exec_async(&mut connection)
-        .await
-        .unwrap();
+    redis::cmd("SET").arg("k").arg("v").arg("EX").arg(3600).exec_async(&mut connection).await.unwrap();
     clock.advance(Duration::from_secs(3599));
-    let before: bool = redis::cmd("EXISTS")
-        .arg("k")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
+    let before: bool = redis::cmd("EXISTS").arg("k").query_async(&mut connection).await.unwrap();
     clock.advance(Duration::from_secs(2));
-    let after: bool = redis::cmd("EXISTS")
-        .arg("k")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
+    let after: bool = redis::cmd("EXISTS").arg("k").query_async(&mut connection).await.unwrap();
     assert_eq!((before, after), (true, false));
 }

@@ -20,10 +20,7 @@ fn request(method: &str, path: &str) -> GatewayRequest {
 }
 
 fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn event(request: &GatewayRequest) -> Value {
@@ -32,32 +29,20 @@ fn event(request: &GatewayRequest) -> Value {
         route_key: "GET /sessions/{sessionId}".to_owned(),
         parameters: [("sessionId".to_owned(), "a b".to_owned())].into(),
     };
-    gateway::event(
-        request,
-        &route,
-        "api.sessions.test",
-        datetime!(2026-03-04 05:06:07 UTC),
-    )
+    gateway::event(request, &route, "api.sessions.test", datetime!(2026-03-04 05:06:07 UTC))
 }
 
 #[test]
 fn the_event_has_the_shape_of_format_2() {
     let mut request = request("GET", "/sessions/a%20b?tag=x&tag=y%2Fz&empty=");
-    request.headers = headers(&[
-        ("X-Many", "1"),
-        ("x-many", "2"),
-        ("Cookie", "a=1; b=2"),
-        ("X-Forwarded-For", "10.0.0.1"),
-    ]);
+    request.headers =
+        headers(&[("X-Many", "1"), ("x-many", "2"), ("Cookie", "a=1; b=2"), ("X-Forwarded-For", "10.0.0.1")]);
     let event = event(&request);
     assert_eq!(event["version"], "2.0");
     assert_eq!(event["routeKey"], "GET /sessions/{sessionId}");
     assert_eq!(event["rawPath"], "/sessions/a b");
     assert_eq!(event["rawQueryString"], "tag=x&tag=y%2Fz&empty=");
-    assert_eq!(
-        event["queryStringParameters"],
-        json!({ "tag": "x,y/z", "empty": "" })
-    );
+    assert_eq!(event["queryStringParameters"], json!({ "tag": "x,y/z", "empty": "" }));
     assert_eq!(event["pathParameters"], json!({ "sessionId": "a b" }));
     assert_eq!(event["cookies"], json!(["a=1", "b=2"]));
     assert_eq!(event["headers"]["x-many"], "1,2");
@@ -71,10 +56,7 @@ fn the_event_has_the_shape_of_format_2() {
     assert_eq!(context["time"], "04/Mar/2026:05:06:07 +0000");
     assert_eq!(context["timeEpoch"], 1_772_600_767_000_i64);
     assert!(!context["requestId"].as_str().unwrap().is_empty());
-    assert_eq!(
-        (&event["body"], &event["isBase64Encoded"]),
-        (&Value::Null, &json!(false))
-    );
+    assert_eq!((&event["body"], &event["isBase64Encoded"]), (&Value::Null, &json!(false)));
 }
 
 #[test]
@@ -92,36 +74,21 @@ fn bodies_are_text_only_where_aws_sends_text() {
         request.headers = headers(&[("content-type", content_type)]);
         request.body = body.to_vec();
         let event = event(&request);
-        assert_eq!(
-            (&event["body"], &event["isBase64Encoded"]),
-            (&json!(expected), &json!(encoded)),
-            "{content_type}"
-        );
+        assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!(expected), &json!(encoded)), "{content_type}");
     }
 }
 
 fn gateway() -> Arc<Gateway> {
     let mut routes = RouteTable::default();
     routes.add("POST", "/echo", "harness-probe");
-    let fleet = Fleet::new(1, |_, _| EnvironmentSpec {
-        timeout: std::time::Duration::from_secs(5),
-        ..probe()
-    });
-    Arc::new(Gateway::new(
-        routes,
-        Arc::new(fleet),
-        "api.sessions.test",
-        None,
-    ))
+    let fleet = Fleet::new(1, |_, _| EnvironmentSpec { timeout: std::time::Duration::from_secs(5), ..probe() });
+    Arc::new(Gateway::new(routes, Arc::new(fleet), "api.sessions.test", None))
 }
 
 /// What the gateway makes of a document the function returns.
 async fn answer(document: Value) -> Response {
     let gateway = gateway();
-    let result = gateway
-        .fleet()
-        .invoke("harness-probe", &json!({ "respond": document }))
-        .await;
+    let result = gateway.fleet().invoke("harness-probe", &json!({ "respond": document })).await;
     Response::of_invocation("harness-probe", result)
 }
 
@@ -135,14 +102,7 @@ async fn a_response_document_becomes_a_response() {
         "isBase64Encoded": true,
     }))
     .await;
-    assert_eq!(
-        (
-            response.status,
-            response.header("etag"),
-            response.header("x-ignored")
-        ),
-        (201, "\"1\"", "")
-    );
+    assert_eq!((response.status, response.header("etag"), response.header("x-ignored")), (201, "\"1\"", ""));
     assert_eq!(response.json(), json!({ "a": 1 }));
 }
 
@@ -155,10 +115,7 @@ async fn any_other_document_becomes_the_body_of_a_success() {
 #[tokio::test]
 async fn the_gateway_answers_itself_for_routes_it_does_not_know() {
     let response = gateway().send(&request("GET", "/echo"), None, None).await;
-    assert_eq!(
-        (response.status, response.json()),
-        (404, json!({ "message": "Not Found" }))
-    );
+    assert_eq!((response.status, response.json()), (404, json!({ "message": "Not Found" })));
     assert!(response.function.is_none());
 }
 

@@ -10,28 +10,16 @@ use super::probe;
 async fn an_invocation_carries_what_lambda_tells_a_function() {
     let environment = Environment::spawn(probe()).await;
     environment.ready().await.unwrap();
-    let seen = environment
-        .invoke_within(&json!({ "a": 1 }), Duration::from_secs(9))
-        .await
-        .unwrap();
+    let seen = environment.invoke_within(&json!({ "a": 1 }), Duration::from_secs(9)).await.unwrap();
     assert_eq!(seen["event"], json!({ "a": 1 }));
     assert_eq!(seen["pid"], environment.pid());
-    assert_eq!(
-        seen["functionArn"],
-        "arn:aws:lambda:eu-west-1:123456789012:function:harness-probe"
-    );
+    assert_eq!(seen["functionArn"], "arn:aws:lambda:eu-west-1:123456789012:function:harness-probe");
     assert!(seen["traceId"].as_str().unwrap().starts_with("Root=1-"));
     let left = seen["deadlineMs"].as_i64().unwrap() - seen["nowMs"].as_i64().unwrap();
     assert!((1..=9_000).contains(&left), "{left} ms");
     let second = environment.invoke(&json!({})).await.unwrap();
     assert_ne!(seen["requestId"], second["requestId"]);
-    assert_eq!(
-        (
-            environment.api().invocations(),
-            environment.api().connections()
-        ),
-        (2, 1)
-    );
+    assert_eq!((environment.api().invocations(), environment.api().connections()), (2, 1));
 }
 
 #[tokio::test]
@@ -39,31 +27,16 @@ async fn variables_are_those_given_and_no_others() {
     let mut spec = probe();
     spec.variables.push(("GIVEN".to_owned(), "yes".to_owned()));
     let environment = Environment::spawn(spec).await;
-    let given = environment
-        .invoke(&json!({ "variable": "GIVEN" }))
-        .await
-        .unwrap();
-    let inherited = environment
-        .invoke(&json!({ "variable": "HOME" }))
-        .await
-        .unwrap();
-    assert_eq!(
-        (&given["variable"], &inherited["variable"]),
-        (&json!("yes"), &json!(null))
-    );
+    let given = environment.invoke(&json!({ "variable": "GIVEN" })).await.unwrap();
+    let inherited = environment.invoke(&json!({ "variable": "HOME" })).await.unwrap();
+    assert_eq!((&given["variable"], &inherited["variable"]), (&json!("yes"), &json!(null)));
 }
 
 #[tokio::test]
 async fn output_lands_in_a_log_of_its_own() {
     let environment = Environment::spawn(probe()).await;
-    environment
-        .invoke(&json!({ "print": "plain" }))
-        .await
-        .unwrap();
-    environment
-        .invoke(&json!({ "print": "{\"level\":\"INFO\"}" }))
-        .await
-        .unwrap();
+    environment.invoke(&json!({ "print": "plain" })).await.unwrap();
+    environment.invoke(&json!({ "print": "{\"level\":\"INFO\"}" })).await.unwrap();
     assert!(environment.log_text().contains("plain\n"));
     assert_eq!(environment.log_records(), [json!({ "level": "INFO" })]);
 }
@@ -71,44 +44,25 @@ async fn output_lands_in_a_log_of_its_own() {
 #[tokio::test]
 async fn failures_keep_their_kind() {
     let environment = Environment::spawn(probe()).await;
-    let failed = environment
-        .invoke(&json!({ "fail": "on purpose" }))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&failed, InvokeError::Function(error) if error["errorMessage"] == "on purpose"),
-        "{failed}"
-    );
+    let failed = environment.invoke(&json!({ "fail": "on purpose" })).await.unwrap_err();
+    assert!(matches!(&failed, InvokeError::Function(error) if error["errorMessage"] == "on purpose"), "{failed}");
     assert!(environment.is_running());
 
-    let exited = environment
-        .invoke(&json!({ "print": "last words", "exit": true }))
-        .await
-        .unwrap_err();
+    let exited = environment.invoke(&json!({ "print": "last words", "exit": true })).await.unwrap_err();
     assert!(
         matches!(&exited, InvokeError::Exited { status, log } if status.contains('7') && log.contains("last words"))
     );
     assert!(!environment.is_running());
 
     let environment = Environment::spawn(probe()).await;
-    let late = environment
-        .invoke_within(&json!({ "sleepMs": 60_000 }), Duration::from_millis(100))
-        .await
-        .unwrap_err();
+    let late = environment.invoke_within(&json!({ "sleepMs": 60_000 }), Duration::from_millis(100)).await.unwrap_err();
     assert!(matches!(late, InvokeError::TimedOut), "{late}");
-    assert!(
-        !environment.is_running(),
-        "an environment does not survive a timeout"
-    );
+    assert!(!environment.is_running(), "an environment does not survive a timeout");
 
     let mut spec = probe();
-    spec.variables
-        .push(("PROBE_EXIT_AT_INIT".to_owned(), "1".to_owned()));
+    spec.variables.push(("PROBE_EXIT_AT_INIT".to_owned(), "1".to_owned()));
     let stillborn = Environment::spawn(spec).await.ready().await.unwrap_err();
-    assert!(
-        matches!(stillborn, InvokeError::Exited { .. }),
-        "{stillborn}"
-    );
+    assert!(matches!(stillborn, InvokeError::Exited { .. }), "{stillborn}");
 }
 
 #[tokio::test]
@@ -129,10 +83,7 @@ async fn a_killed_environment_is_replaced() {
     let first = fleet.environment("harness-probe", 0).await;
     first.ready().await.unwrap();
     first.kill9().await;
-    let seen = fleet
-        .invoke_on("harness-probe", 0, &json!({}))
-        .await
-        .unwrap();
+    let seen = fleet.invoke_on("harness-probe", 0, &json!({})).await.unwrap();
     assert_ne!(seen["pid"], first.pid());
     fleet.recycle("harness-probe").await;
     assert!(fleet.running("harness-probe").is_empty());
@@ -151,18 +102,11 @@ async fn a_warm_environment_is_used_before_a_new_one() {
 async fn concurrent_invocations_get_environments_up_to_the_limit() {
     let fleet = Arc::new(Fleet::new(2, |_, index| {
         let variables = vec![("INDEX".to_owned(), index.to_string())];
-        EnvironmentSpec {
-            variables,
-            ..probe()
-        }
+        EnvironmentSpec { variables, ..probe() }
     }));
     let event = json!({ "variable": "INDEX" });
-    let results =
-        futures::future::join_all((0..6).map(|_| fleet.invoke("harness-probe", &event))).await;
-    let mut used: Vec<_> = results
-        .into_iter()
-        .map(|seen| seen.unwrap()["variable"].to_string())
-        .collect();
+    let results = futures::future::join_all((0..6).map(|_| fleet.invoke("harness-probe", &event))).await;
+    let mut used: Vec<_> = results.into_iter().map(|seen| seen.unwrap()["variable"].to_string()).collect();
     used.sort();
     used.dedup();
     assert_eq!(used, ["\"0\"", "\"1\""]);
@@ -174,8 +118,6 @@ async fn processes_end_with_the_fleet() {
     let fleet = Fleet::new(1, |_, _| probe());
     let pid = fleet.invoke("harness-probe", &json!({})).await.unwrap()["pid"].to_string();
     drop(fleet);
-    eventually("the process is gone", || async {
-        (!std::path::Path::new("/proc").join(&pid).exists()).then_some(())
-    })
-    .await;
+    eventually("the process is gone", || async { (!std::path::Path::new("/proc").join(&pid).exists()).then_some(()) })
+        .await;
 }

@@ -33,9 +33,7 @@ async fn round_trips_are_exchanges_not_commands() {
     for _ in 0..10 {
         pipeline.cmd("INCR").arg("n");
     }
-    let (_, counts) = proxy
-        .measure(async { pipeline.exec_async(&mut connection).await.unwrap() })
-        .await;
+    let (_, counts) = proxy.measure(async { pipeline.exec_async(&mut connection).await.unwrap() }).await;
     assert_eq!(counts.round_trips, 1);
 
     let (_, counts) = proxy
@@ -53,18 +51,11 @@ async fn a_cut_reply_leaves_the_work_done() {
     let (server, proxy) = redis_behind_proxy().await;
     let mut connection = connect(&proxy).await.unwrap();
     proxy.cut_next_reply_to(b"INCR");
-    redis::cmd("PING")
-        .exec_async(&mut connection)
-        .await
-        .unwrap();
+    redis::cmd("PING").exec_async(&mut connection).await.unwrap();
     assert_eq!(proxy.pending_cuts(), 1);
     increment(&mut connection).await.unwrap_err();
     assert_eq!(proxy.pending_cuts(), 0);
-    let done: i64 = redis::cmd("GET")
-        .arg("n")
-        .query_async(&mut server.connection().await)
-        .await
-        .unwrap();
+    let done: i64 = redis::cmd("GET").arg("n").query_async(&mut server.connection().await).await.unwrap();
     assert_eq!(done, 1);
 }
 
@@ -77,12 +68,7 @@ async fn offline_means_refused_and_online_means_served() {
     let refused = TcpStream::connect(proxy.authority()).await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     proxy.go_online().await;
-    assert_eq!(
-        increment(&mut connect(&proxy).await.unwrap())
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(increment(&mut connect(&proxy).await.unwrap()).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -101,15 +87,9 @@ async fn a_stall_holds_back_and_loses_nothing() {
     proxy.stall();
     let before = proxy.counts().bytes_to_upstream;
     let waiting = tokio::spawn(async move { increment(&mut connection).await });
-    eventually("the request reaches the proxy", || async {
-        (proxy.counts().bytes_to_upstream > before).then_some(())
-    })
-    .await;
-    let held: Option<i64> = redis::cmd("GET")
-        .arg("n")
-        .query_async(&mut server.connection().await)
-        .await
-        .unwrap();
+    eventually("the request reaches the proxy", || async { (proxy.counts().bytes_to_upstream > before).then_some(()) })
+        .await;
+    let held: Option<i64> = redis::cmd("GET").arg("n").query_async(&mut server.connection().await).await.unwrap();
     assert_eq!(held, None);
     proxy.resume();
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
@@ -132,10 +112,7 @@ async fn http_requests_are_counted_by_target() {
     let mut client = TcpStream::connect(proxy.authority()).await.unwrap();
     let (mut server, _) = upstream.accept().await.unwrap();
     let request = |target: &str, body: &str| {
-        format!(
-            "POST / HTTP/1.1\r\nX-Amz-Target: {target}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
+        format!("POST / HTTP/1.1\r\nX-Amz-Target: {target}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
     };
     let stream = [
         request("TrentService.Decrypt", "{\"x-amz-target\": \"in a body\"}"),
@@ -150,12 +127,6 @@ async fn http_requests_are_counted_by_target() {
     let mut received = vec![0; stream.len()];
     server.read_exact(&mut received).await.unwrap();
     assert_eq!(received, stream.as_bytes());
-    assert_eq!(
-        (
-            proxy.calls("TrentService."),
-            proxy.calls("DynamoDB_20120810.GetItem")
-        ),
-        (2, 1)
-    );
+    assert_eq!((proxy.calls("TrentService."), proxy.calls("DynamoDB_20120810.GetItem")), (2, 1));
     assert_eq!(proxy.targets().values().sum::<u64>(), 3);
 }

@@ -26,15 +26,8 @@ fn response(status: u16, headers: &[(&str, &str)], body: Value) -> Response {
 
 #[test]
 fn a_proper_response_passes() {
-    for headers in [
-        &[][..],
-        &[("etag", "\"1\"")],
-        &[("content-type", "application/problem+json")],
-    ] {
-        assert_eq!(
-            response_rules::violations("/sessions", &response(200, headers, json!({}))),
-            [""; 0]
-        );
+    for headers in [&[][..], &[("etag", "\"1\"")], &[("content-type", "application/problem+json")]] {
+        assert_eq!(response_rules::violations("/sessions", &response(200, headers, json!({}))), [""; 0]);
     }
 }
 
@@ -49,8 +42,7 @@ fn each_rule_is_enforced() {
         ("x-content-type-options", ""),
     ];
     for (name, value) in broken {
-        let found =
-            response_rules::violations("/sessions", &response(200, &[(name, value)], json!({})));
+        let found = response_rules::violations("/sessions", &response(200, &[(name, value)], json!({})));
         assert_eq!(found.len(), 1, "{name}: {value}: {found:?}");
         assert!(found[0].contains(name), "{found:?}");
     }
@@ -68,14 +60,8 @@ fn only_the_key_set_may_be_cached() {
 fn issued_credentials_are_listed_wherever_they_stand() {
     let token = format!("rt_{}", integration_tests::settings::random_hex(16));
     let key = format!("sk_{}", integration_tests::settings::random_hex(16));
-    secrets::register_from(
-        &json!({ "items": [{ "refreshToken": token }], "applicationKey": key, "name": "public" }),
-    );
+    secrets::register_from(&json!({ "items": [{ "refreshToken": token }], "applicationKey": key, "name": "public" }));
     let listed = std::fs::read_to_string(secrets::file()).unwrap();
     let lines: Vec<&str> = listed.lines().collect();
-    assert!(
-        lines.contains(&token.as_str())
-            && lines.contains(&key.as_str())
-            && !lines.contains(&"public")
-    );
+    assert!(lines.contains(&token.as_str()) && lines.contains(&key.as_str()) && !lines.contains(&"public"));
 }

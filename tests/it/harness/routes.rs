@@ -61,30 +61,15 @@ fn routes_come_from_the_http_events_of_functions() {
 
 #[test]
 fn static_segments_win_over_parameters() {
-    assert_eq!(
-        function("POST", "/sessions/redeem").as_deref(),
-        Some("redeem-share")
-    );
-    assert_eq!(
-        function("POST", "/sessions/other").as_deref(),
-        Some("get-session")
-    );
-    assert_eq!(
-        function("GET", "/sessions/user/ada").as_deref(),
-        Some("list-user-sessions")
-    );
+    assert_eq!(function("POST", "/sessions/redeem").as_deref(), Some("redeem-share"));
+    assert_eq!(function("POST", "/sessions/other").as_deref(), Some("get-session"));
+    assert_eq!(function("GET", "/sessions/user/ada").as_deref(), Some("list-user-sessions"));
 }
 
 #[test]
 fn a_named_method_wins_over_any() {
-    assert_eq!(
-        table().find("GET", "/sessions/x").unwrap().route_key,
-        "GET /sessions/{sessionId}"
-    );
-    assert_eq!(
-        table().find("PUT", "/sessions/x").unwrap().route_key,
-        "ANY /sessions/{sessionId}"
-    );
+    assert_eq!(table().find("GET", "/sessions/x").unwrap().route_key, "GET /sessions/{sessionId}");
+    assert_eq!(table().find("PUT", "/sessions/x").unwrap().route_key, "ANY /sessions/{sessionId}");
 }
 
 #[test]
@@ -97,13 +82,9 @@ fn parameters_are_decoded_after_the_path_is_split() {
 
 #[test]
 fn what_no_route_names_is_not_found() {
-    for (method, path) in [
-        ("GET", "/"),
-        ("GET", "/sessions"),
-        ("GET", "/sessions/"),
-        ("GET", "/sessions/a/b"),
-        ("POST", "/files/a"),
-    ] {
+    for (method, path) in
+        [("GET", "/"), ("GET", "/sessions"), ("GET", "/sessions/"), ("GET", "/sessions/a/b"), ("POST", "/files/a")]
+    {
         assert_eq!(function(method, path), None, "{method} {path}");
     }
 }

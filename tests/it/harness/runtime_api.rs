@@ -12,18 +12,13 @@ type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible
 
 async fn client(api: &RuntimeApi) -> SendRequest<Body> {
     let stream = TcpStream::connect(api.authority()).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
 fn request(method: &str, path: &str) -> hyper::http::request::Builder {
-    Request::builder()
-        .method(method)
-        .uri(format!("/2018-06-01/runtime/{path}"))
-        .header("host", "runtime")
+    Request::builder().method(method).uri(format!("/2018-06-01/runtime/{path}")).header("host", "runtime")
 }
 
 fn full(text: &str) -> Body {
@@ -40,10 +35,7 @@ fn invocation(request_id: &str) -> Invocation {
 }
 
 async fn take(client: &mut SendRequest<Body>) -> (HeaderMap, Bytes) {
-    let response = client
-        .send_request(request("GET", "invocation/next").body(full("")).unwrap())
-        .await
-        .unwrap();
+    let response = client.send_request(request("GET", "invocation/next").body(full("")).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
     (head.headers, body.collect().await.unwrap().to_bytes())
 }
@@ -52,36 +44,19 @@ async fn take(client: &mut SendRequest<Body>) -> (HeaderMap, Bytes) {
 async fn an_invocation_waits_for_a_poll_and_returns_its_response() {
     let api = RuntimeApi::start("f").await;
     let outcome = api.submit(invocation("r1"));
-    assert_eq!(
-        (api.connections(), api.polls(), api.invocations()),
-        (0, 0, 0)
-    );
+    assert_eq!((api.connections(), api.polls(), api.invocations()), (0, 0, 0));
     let mut client = client(&api).await;
     let (headers, event) = take(&mut client).await;
     assert_eq!(event, "{\"a\":1}");
     assert_eq!(headers["lambda-runtime-aws-request-id"], "r1");
     assert_eq!(headers["lambda-runtime-deadline-ms"], "1234");
     assert_eq!(headers["lambda-runtime-trace-id"], "Root=1");
-    assert!(
-        headers["lambda-runtime-invoked-function-arn"]
-            .to_str()
-            .unwrap()
-            .ends_with(":function:f")
-    );
-    let posted = client
-        .send_request(
-            request("POST", "invocation/r1/response")
-                .body(full("[1]"))
-                .unwrap(),
-        )
-        .await
-        .unwrap();
+    assert!(headers["lambda-runtime-invoked-function-arn"].to_str().unwrap().ends_with(":function:f"));
+    let posted =
+        client.send_request(request("POST", "invocation/r1/response").body(full("[1]")).unwrap()).await.unwrap();
     assert_eq!(posted.status(), StatusCode::ACCEPTED);
     assert!(matches!(outcome.await.unwrap(), Outcome::Response { body, .. } if body == "[1]"));
-    assert_eq!(
-        (api.connections(), api.polls(), api.invocations()),
-        (1, 1, 1)
-    );
+    assert_eq!((api.connections(), api.polls(), api.invocations()), (1, 1, 1));
 }
 
 #[tokio::test]
@@ -112,9 +87,7 @@ async fn a_streamed_response_is_joined() {
         .unwrap();
     client.send_request(streamed).await.unwrap();
     let outcome = outcome.await.unwrap();
-    assert!(
-        matches!(outcome, Outcome::Response { body, streaming: true, .. } if body == "one two three")
-    );
+    assert!(matches!(outcome, Outcome::Response { body, streaming: true, .. } if body == "one two three"));
 }
 
 #[tokio::test]
@@ -124,23 +97,15 @@ async fn a_stream_that_fails_after_its_first_byte_is_an_error() {
     let mut client = client(&api).await;
     take(&mut client).await;
     let mut trailers = HeaderMap::new();
-    trailers.insert(
-        "lambda-runtime-function-error-type",
-        "Late".parse().unwrap(),
-    );
-    let frames = [
-        Ok(Frame::data(Bytes::from("partial"))),
-        Ok(Frame::trailers(trailers)),
-    ];
+    trailers.insert("lambda-runtime-function-error-type", "Late".parse().unwrap());
+    let frames = [Ok(Frame::data(Bytes::from("partial"))), Ok(Frame::trailers(trailers))];
     let streamed = request("POST", "invocation/r1/response")
         .header("transfer-encoding", "chunked")
         .header("trailer", "lambda-runtime-function-error-type")
         .body(StreamBody::new(futures::stream::iter(frames)).boxed())
         .unwrap();
     client.send_request(streamed).await.unwrap();
-    assert!(
-        matches!(outcome.await.unwrap(), Outcome::Error(error) if error["errorType"] == "Late")
-    );
+    assert!(matches!(outcome.await.unwrap(), Outcome::Error(error) if error["errorType"] == "Late"));
 }
 
 #[tokio::test]
@@ -150,24 +115,10 @@ async fn errors_of_invocation_and_initialisation_are_told_apart() {
     let mut client = client(&api).await;
     take(&mut client).await;
     let body = json!({ "errorType": "Broken", "errorMessage": "why" });
-    client
-        .send_request(
-            request("POST", "invocation/r1/error")
-                .body(full(&body.to_string()))
-                .unwrap(),
-        )
-        .await
-        .unwrap();
+    client.send_request(request("POST", "invocation/r1/error").body(full(&body.to_string())).unwrap()).await.unwrap();
     assert!(matches!(outcome.await.unwrap(), Outcome::Error(error) if error == body));
     assert!(api.init_error().borrow().is_none());
-    client
-        .send_request(
-            request("POST", "init/error")
-                .body(full(&body.to_string()))
-                .unwrap(),
-        )
-        .await
-        .unwrap();
+    client.send_request(request("POST", "init/error").body(full(&body.to_string())).unwrap()).await.unwrap();
     assert_eq!(*api.init_error().borrow(), Some(body));
 }
 
@@ -175,13 +126,7 @@ async fn errors_of_invocation_and_initialisation_are_told_apart() {
 async fn a_response_nobody_waits_for_is_refused() {
     let api = RuntimeApi::start("f").await;
     let mut client = client(&api).await;
-    let posted = client
-        .send_request(
-            request("POST", "invocation/none/response")
-                .body(full(""))
-                .unwrap(),
-        )
-        .await
-        .unwrap();
+    let posted =
+        client.send_request(request("POST", "invocation/none/response").body(full("")).unwrap()).await.unwrap();
     assert_eq!(posted.status(), StatusCode::FORBIDDEN);
 }

@@ -29,9 +29,7 @@ fn variables(environment: &Environment) -> BTreeMap<String, String> {
     let path = format!("/proc/{}/environ", environment.pid());
     let text = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 async fn variables_of(stack: &Stack, function: &str) -> BTreeMap<String, String> {
@@ -52,45 +50,21 @@ async fn functions_get_what_the_template_gives_them() {
     assert_eq!(get["KMS_KEY_ID"], stack.aws.kms_key_id);
     assert_eq!(get["AWS_ENDPOINT_URL"], settings::moto_url());
     assert_eq!(get["AWS_LAMBDA_FUNCTION_NAME"], "get-session");
-    for absent in [
-        "DATABASE_URL",
-        "USERS_TABLE",
-        "REDIS_IAM_USER",
-        "LD_PRELOAD",
-    ] {
+    for absent in ["DATABASE_URL", "USERS_TABLE", "REDIS_IAM_USER", "LD_PRELOAD"] {
         assert!(!get.contains_key(absent), "{absent}");
     }
-    assert_eq!(
-        variables_of(&stack, "write-audit").await["DATABASE_URL"],
-        stack.database().url()
-    );
-    assert!(
-        !variables_of(&stack, "health")
-            .await
-            .contains_key("REDIS_URL")
-    );
+    assert_eq!(variables_of(&stack, "write-audit").await["DATABASE_URL"], stack.database().url());
+    assert!(!variables_of(&stack, "health").await.contains_key("REDIS_URL"));
 }
 
 #[tokio::test]
 async fn proxies_tls_and_clock_stand_between_functions_and_stores() {
-    let stack = stack()
-        .with_tls_redis()
-        .with_redis_proxy()
-        .with_moto_proxy()
-        .with_database_proxy()
-        .with_clock()
-        .start()
-        .await;
+    let stack =
+        stack().with_tls_redis().with_redis_proxy().with_moto_proxy().with_database_proxy().with_clock().start().await;
     let get = variables_of(&stack, "get-session").await;
-    assert_eq!(
-        get["REDIS_URL"],
-        format!("rediss://{}", stack.redis_proxy().authority())
-    );
+    assert_eq!(get["REDIS_URL"], format!("rediss://{}", stack.redis_proxy().authority()));
     assert!(Path::new(&get["REDIS_CA_FILE"]).exists());
-    assert_eq!(
-        get["AWS_ENDPOINT_URL"],
-        format!("http://{}", stack.moto_proxy().authority())
-    );
+    assert_eq!(get["AWS_ENDPOINT_URL"], format!("http://{}", stack.moto_proxy().authority()));
     assert!(get["LD_PRELOAD"].contains("faketime"));
     let audit = variables_of(&stack, "write-audit").await;
     assert!(audit["DATABASE_URL"].contains(&stack.database_proxy().authority()));
@@ -106,18 +80,9 @@ async fn the_shared_cluster_can_take_the_place_of_a_private_redis() {
     let urls = settings::redis_cluster_urls();
     let client = redis::cluster::ClusterClient::new(urls).unwrap();
     let mut connection = client.get_async_connection().await.unwrap();
-    redis::cmd("SET")
-        .arg(&key)
-        .arg("v")
-        .exec_async(&mut connection)
-        .await
-        .unwrap();
+    redis::cmd("SET").arg(&key).arg("v").exec_async(&mut connection).await.unwrap();
     let held = stack.redis_keys().await;
-    redis::cmd("DEL")
-        .arg(&key)
-        .exec_async(&mut connection)
-        .await
-        .unwrap();
+    redis::cmd("DEL").arg(&key).exec_async(&mut connection).await.unwrap();
     assert_eq!(held.iter().filter(|dump| dump.name() == key).count(), 1);
 }
 
@@ -125,10 +90,7 @@ async fn the_shared_cluster_can_take_the_place_of_a_private_redis() {
 async fn requests_reach_functions_and_credentials_are_listed() {
     let stack = stack().start().await;
     let session = stack.app.start_session("ada").await;
-    assert_eq!(
-        (session.session_id.as_str(), session.etag.as_str()),
-        ("ses_1", "\"1\"")
-    );
+    assert_eq!((session.session_id.as_str(), session.etag.as_str()), ("ses_1", "\"1\""));
     let listed = std::fs::read_to_string(integration_tests::secrets::file()).unwrap();
     let lines: Vec<&str> = listed.lines().collect();
     assert!(lines.contains(&"jwt-canary-1") && lines.contains(&stack.app.key.as_str()));
@@ -145,16 +107,8 @@ async fn a_response_that_breaks_a_rule_fails_the_test() {
         "statusCode": 200,
         "headers": { "x-powered-by": "magic" },
     });
-    let stack = stack()
-        .with_variable("PROBE_RESPOND", &answer.to_string())
-        .start()
-        .await;
-    stack
-        .request("GET", "/health")
-        .unchecked()
-        .send()
-        .await
-        .expect(200);
+    let stack = stack().with_variable("PROBE_RESPOND", &answer.to_string()).start().await;
+    stack.request("GET", "/health").unchecked().send().await.expect(200);
     stack.request("GET", "/health").send().await;
 }
 
@@ -162,12 +116,8 @@ async fn post(url: &str, path: &str, headers: &str, body: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).await.unwrap();
     let length = body.len();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: {authority}\r\n{headers}connection: close\r\n");
-    stream
-        .write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes())
-        .await
-        .unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {authority}\r\n{headers}connection: close\r\n");
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -180,25 +130,13 @@ async fn a_function_can_invoke_functions_and_still_reach_moto() {
     assert_ne!(endpoint, settings::moto_url());
     let invocations = "/2015-03-31/functions/cleanup-sessions/invocations";
     let answered = post(&endpoint, invocations, "", "{}").await;
-    assert!(
-        answered.starts_with("HTTP/1.1 200") && answered.contains("applicationId"),
-        "{answered}"
-    );
-    let queued = post(
-        &endpoint,
-        invocations,
-        "x-amz-invocation-type: Event\r\n",
-        "{}",
-    )
-    .await;
+    assert!(answered.starts_with("HTTP/1.1 200") && answered.contains("applicationId"), "{answered}");
+    let queued = post(&endpoint, invocations, "x-amz-invocation-type: Event\r\n", "{}").await;
     assert!(queued.starts_with("HTTP/1.1 202"), "{queued}");
 
     let target = "x-amz-target: DynamoDB_20120810.DescribeTable\r\ncontent-type: application/x-amz-json-1.0\r\n\
         authorization: AWS4-HMAC-SHA256 Credential=TESTACCESSKEY/20260101/eu-west-1/dynamodb/aws4_request\r\n";
     let body = json!({ "TableName": stack.aws.tables.keys }).to_string();
     let described = post(&endpoint, "/", target, &body).await;
-    assert!(
-        described.starts_with("HTTP/1.1 200") && described.contains("purpose"),
-        "{described}"
-    );
+    assert!(described.starts_with("HTTP/1.1 200") && described.contains("purpose"), "{described}");
 }

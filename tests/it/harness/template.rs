@@ -77,27 +77,12 @@ fn the_template_of_the_repository_gives_routes_and_variables() {
     let template = Template::of_repository();
     let routes = RouteTable::from_template(template);
     let route = |method, path| routes.find(method, path).map(|route| route.function);
-    assert_eq!(
-        route("POST", "/sessions").as_deref(),
-        Some("create-session")
-    );
-    assert_eq!(
-        route("GET", "/sessions/user/ada").as_deref(),
-        Some("list-user-sessions")
-    );
-    assert_eq!(
-        route("GET", "/.well-known/jwks.json").as_deref(),
-        Some("jwks")
-    );
+    assert_eq!(route("POST", "/sessions").as_deref(), Some("create-session"));
+    assert_eq!(route("GET", "/sessions/user/ada").as_deref(), Some("list-user-sessions"));
+    assert_eq!(route("GET", "/.well-known/jwks.json").as_deref(), Some("jwks"));
     let variables = template.function("create-session").unwrap().variables();
     for name in ["STACK_NAME", "PUBLIC_URL", "REDIS_URL", "KMS_KEY_ID"] {
         assert!(variables.contains_key(name), "{name}");
     }
-    assert!(
-        !template
-            .function("health")
-            .unwrap()
-            .variables()
-            .contains_key("REDIS_URL")
-    );
+    assert!(!template.function("health").unwrap().variables().contains_key("REDIS_URL"));
 }

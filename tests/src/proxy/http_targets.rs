@@ -24,11 +24,7 @@ impl TargetReader {
             }
             let held = self.head.len();
             self.head.extend_from_slice(bytes);
-            let Some(end) = self
-                .head
-                .windows(4)
-                .position(|window| window == b"\r\n\r\n")
-            else {
+            let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else {
                 if self.head.len() > HEAD_LIMIT {
                     self.head.clear();
                 }
@@ -37,9 +33,7 @@ impl TargetReader {
             bytes = &bytes[end + 4 - held..];
             let head = String::from_utf8_lossy(&self.head[..end]).into_owned();
             self.head.clear();
-            self.body = header(&head, "content-length")
-                .and_then(|length| length.parse().ok())
-                .unwrap_or(0);
+            self.body = header(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
             targets.extend(header(&head, "x-amz-target").map(str::to_owned));
         }
         targets
@@ -48,8 +42,5 @@ impl TargetReader {
 
 fn header<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
     let pairs = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    pairs
-        .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
-        .map(|(_, value)| value.trim())
-        .next()
+    pairs.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim()).next()
 }

@@ -151,49 +151,30 @@ impl StackBuilder {
         let name = format!("stack-{}", settings::random_hex(6));
         let domain = format!("{name}.sessions.test");
         let clock = self.clock.then(Clock::new);
-        let options = RedisOptions {
-            tls: self.tls_redis,
-            dial: clock.as_ref().map(|clock| clock.dial("redis")),
-        };
+        let options = RedisOptions { tls: self.tls_redis, dial: clock.as_ref().map(|clock| clock.dial("redis")) };
         let (aws, redis, database) = tokio::join!(
             AwsStores::create(&name),
             start_if(!self.cluster, || RedisServer::start(options)),
             start_if(self.database, Database::create),
         );
-        let cluster = if self.cluster {
-            settings::redis_cluster_urls()
-        } else {
-            Vec::new()
-        };
+        let cluster = if self.cluster { settings::redis_cluster_urls() } else { Vec::new() };
 
-        let redis_authority = redis
-            .as_ref()
-            .map(|redis| redis.tls_authority().unwrap_or_else(|| redis.authority()));
+        let redis_authority = redis.as_ref().map(|redis| redis.tls_authority().unwrap_or_else(|| redis.authority()));
         let database_authority = database.as_ref().map(Database::authority);
-        let moto = settings::moto_url()
-            .trim_start_matches("http://")
-            .to_owned();
+        let moto = settings::moto_url().trim_start_matches("http://").to_owned();
         let redis_proxy = proxy_if(self.redis_proxy, redis_authority.as_deref()).await;
         let database_proxy = proxy_if(self.database_proxy, database_authority.as_deref()).await;
         let moto_proxy = proxy_if(self.moto_proxy, Some(&moto)).await;
 
         let moto = moto_proxy.as_ref().map_or(moto, TcpProxy::authority);
         let endpoint = LambdaEndpoint::start(&moto).await;
-        let redis_url = match (
-            redis_proxy
-                .as_ref()
-                .map(TcpProxy::authority)
-                .or(redis_authority),
-            self.tls_redis,
-        ) {
+        let redis_url = match (redis_proxy.as_ref().map(TcpProxy::authority).or(redis_authority), self.tls_redis) {
             (Some(authority), true) => format!("rediss://{authority}"),
             (Some(authority), false) => format!("redis://{authority}"),
             (None, _) => cluster.first().cloned().unwrap_or_default(),
         };
         let database_url = database.as_ref().map(|database| {
-            let authority = database_proxy
-                .as_ref()
-                .map_or_else(|| database.authority(), TcpProxy::authority);
+            let authority = database_proxy.as_ref().map_or_else(|| database.authority(), TcpProxy::authority);
             database.url_through(&authority, self.tls_database)
         });
         let redis_ca = redis.as_ref().and_then(RedisServer::ca_file);
@@ -203,10 +184,7 @@ impl StackBuilder {
             ("PUBLIC_URL", Some(format!("https://{domain}"))),
             ("REDIS_URL", Some(redis_url)),
             ("REDIS_CLUSTER", Some(self.cluster.to_string())),
-            (
-                "REDIS_CA_FILE",
-                redis_ca.map(|file| file.display().to_string()),
-            ),
+            ("REDIS_CA_FILE", redis_ca.map(|file| file.display().to_string())),
             ("APPLICATIONS_TABLE", Some(aws.tables.applications.clone())),
             ("KEYS_TABLE", Some(aws.tables.keys.clone())),
             ("USERS_TABLE", Some(aws.tables.users.clone())),
@@ -214,33 +192,20 @@ impl StackBuilder {
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
             ("DATABASE_URL", database_url),
-            (
-                "DATABASE_CA_FILE",
-                database_ca.map(|file| file.display().to_string()),
-            ),
+            ("DATABASE_CA_FILE", database_ca.map(|file| file.display().to_string())),
         ];
         let wiring = Wiring {
-            values: values
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?)))
-                .collect(),
+            values: values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             aws: aws.variables(&format!("http://{moto}")),
             endpoint_url: endpoint.url(),
             clock: clock.clone(),
             extra: self.variables,
             binary: self.binary,
         };
-        let fleet = Arc::new(Fleet::new(self.environments, move |function, index| {
-            wiring.spec(function, index)
-        }));
+        let fleet = Arc::new(Fleet::new(self.environments, move |function, index| wiring.spec(function, index)));
         endpoint.attach(&fleet);
         let routes = RouteTable::from_template(Template::of_repository());
-        let gateway = Arc::new(Gateway::new(
-            routes,
-            Arc::clone(&fleet),
-            &domain,
-            clock.clone(),
-        ));
+        let gateway = Arc::new(Gateway::new(routes, Arc::clone(&fleet), &domain, clock.clone()));
 
         let (event, nothing) = (scheduled_event(json!({})), json!({}));
         let migration = start_if(self.database, || fleet.invoke("migrate-database", &nothing));
@@ -250,9 +215,7 @@ impl StackBuilder {
             migration,
         );
         expect_success("rotate-keys", rings);
-        migrated
-            .into_iter()
-            .for_each(|migrated| drop(expect_success("migrate-database", migrated)));
+        migrated.into_iter().for_each(|migrated| drop(expect_success("migrate-database", migrated)));
 
         Stack {
             app,
@@ -284,25 +247,18 @@ struct Wiring {
 }
 
 /// Files of private authorities. On AWS the roots are compiled in, so the template names none.
-const LOCAL_COMPANIONS: [(&str, &str); 2] = [
-    ("REDIS_URL", "REDIS_CA_FILE"),
-    ("DATABASE_URL", "DATABASE_CA_FILE"),
-];
+const LOCAL_COMPANIONS: [(&str, &str); 2] = [("REDIS_URL", "REDIS_CA_FILE"), ("DATABASE_URL", "DATABASE_CA_FILE")];
 
 impl Wiring {
     /// A function is given the variables the template gives it and no others, so that a test fails when code reaches
     /// for a store that would be out of its reach when deployed.
     fn spec(&self, function: &str, index: usize) -> EnvironmentSpec {
         let resource = Template::of_repository().function(function);
-        let declared = resource
-            .unwrap_or_else(|| panic!("template.yaml has no function {function}"))
-            .variables();
+        let declared = resource.unwrap_or_else(|| panic!("template.yaml has no function {function}")).variables();
         let mut variables = self.aws.clone();
         let value = |name: &str| Some((name.to_owned(), self.values.get(name)?.clone()));
         variables.extend(declared.keys().filter_map(|name| value(name)));
-        let companions = LOCAL_COMPANIONS
-            .iter()
-            .filter(|(name, _)| declared.contains_key(name));
+        let companions = LOCAL_COMPANIONS.iter().filter(|(name, _)| declared.contains_key(name));
         variables.extend(companions.filter_map(|(_, companion)| value(companion)));
         // Every other call goes to moto without a detour.
         if function == INVOKES_FUNCTIONS {
@@ -313,10 +269,7 @@ impl Wiring {
         EnvironmentSpec {
             variables,
             binary: self.binary.clone().unwrap_or_else(|| spec.binary.clone()),
-            dial: self
-                .clock
-                .as_ref()
-                .map(|clock| clock.dial(&format!("{function}/{index}"))),
+            dial: self.clock.as_ref().map(|clock| clock.dial(&format!("{function}/{index}"))),
             ..spec
         }
     }

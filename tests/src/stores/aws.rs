@@ -2,8 +2,7 @@
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_kms::config::{BehaviorVersion, Region};
 use futures::future::join_all;
@@ -45,8 +44,7 @@ impl AwsStores {
     pub async fn create(name: &str) -> Self {
         let secret_access_key = settings::random_hex(20);
         secrets::register(&secret_access_key);
-        let credentials =
-            Credentials::new("TESTACCESSKEY", &secret_access_key, None, None, "harness");
+        let credentials = Credentials::new("TESTACCESSKEY", &secret_access_key, None, None, "harness");
         let http_client = aws_smithy_http_client::Builder::new().build_http();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -75,10 +73,7 @@ impl AwsStores {
             secret_access_key,
         };
         let kms_key_id = stores.create_everything().await;
-        Self {
-            kms_key_id,
-            ..stores
-        }
+        Self { kms_key_id, ..stores }
     }
 
     /// What a function needs to reach AWS at `endpoint`.
@@ -107,10 +102,7 @@ impl AwsStores {
             join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),
             self.key_of_process(),
         );
-        let expiry = TimeToLiveSpecification::builder()
-            .enabled(true)
-            .attribute_name("expiresAt")
-            .build();
+        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
         self.dynamodb
             .update_time_to_live()
             .table_name(&self.tables.revocations)
@@ -123,43 +115,25 @@ impl AwsStores {
 
     /// A table whose partition key, and sort key if there is a second attribute, are strings.
     async fn create_table(&self, name: &str, attributes: &[&str]) {
-        let mut creation = self
-            .dynamodb
-            .create_table()
-            .table_name(name)
-            .billing_mode(BillingMode::PayPerRequest);
+        let mut creation = self.dynamodb.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
         for (attribute, kind) in attributes.iter().zip([KeyType::Hash, KeyType::Range]) {
             let definition = AttributeDefinition::builder()
                 .attribute_name(*attribute)
                 .attribute_type(ScalarAttributeType::S)
                 .build();
-            let element = KeySchemaElement::builder()
-                .attribute_name(*attribute)
-                .key_type(kind)
-                .build();
+            let element = KeySchemaElement::builder().attribute_name(*attribute).key_type(kind).build();
             creation = creation
                 .attribute_definitions(definition.expect("a complete definition"))
                 .key_schema(element.expect("a complete element"));
         }
-        creation
-            .send()
-            .await
-            .unwrap_or_else(|error| panic!("table {name}: {error:?}"));
+        creation.send().await.unwrap_or_else(|error| panic!("table {name}: {error:?}"));
     }
 
     async fn key_of_process(&self) -> String {
         static KEY: OnceCell<String> = OnceCell::const_new();
         let key = KEY.get_or_init(|| async {
-            let created = self
-                .kms
-                .create_key()
-                .send()
-                .await
-                .expect("CreateKey succeeds");
-            created
-                .key_metadata
-                .expect("the metadata of the key")
-                .key_id
+            let created = self.kms.create_key().send().await.expect("CreateKey succeeds");
+            created.key_metadata.expect("the metadata of the key").key_id
         });
         key.await.clone()
     }

@@ -13,15 +13,10 @@ pub struct Database {
 impl Database {
     /// Creates an empty database.
     pub async fn create() -> Self {
-        let database = Self {
-            name: format!("t_{}", settings::random_hex(8)),
-            admin_url: settings::database_admin_url(),
-        };
+        let database =
+            Self { name: format!("t_{}", settings::random_hex(8)), admin_url: settings::database_admin_url() };
         let admin = connect(&database.admin_url).await;
-        admin
-            .batch_execute(&format!("CREATE DATABASE {}", database.name))
-            .await
-            .expect("CREATE DATABASE succeeds");
+        admin.batch_execute(&format!("CREATE DATABASE {}", database.name)).await.expect("CREATE DATABASE succeeds");
         database
     }
 
@@ -33,14 +28,8 @@ impl Database {
     /// The URL with another `host:port`, such as a proxy's, and with or without TLS.
     pub fn url_through(&self, authority: &str, tls: bool) -> String {
         let mode = if tls { "require" } else { "disable" };
-        let credentials = self
-            .split_admin_url()
-            .0
-            .map_or(String::new(), |credentials| format!("{credentials}@"));
-        format!(
-            "postgres://{credentials}{authority}/{}?sslmode={mode}",
-            self.name
-        )
+        let credentials = self.split_admin_url().0.map_or(String::new(), |credentials| format!("{credentials}@"));
+        format!("postgres://{credentials}{authority}/{}?sslmode={mode}", self.name)
     }
 
     /// `host:port` of the server.
@@ -58,16 +47,9 @@ impl Database {
 
     /// `user:password` and `host:port`.
     fn split_admin_url(&self) -> (Option<&str>, &str) {
-        let (_, rest) = self
-            .admin_url
-            .split_once("://")
-            .expect("TEST_DATABASE_ADMIN_URL is a URL");
+        let (_, rest) = self.admin_url.split_once("://").expect("TEST_DATABASE_ADMIN_URL is a URL");
         let server = rest.split(['/', '?']).next().unwrap_or_default();
-        server
-            .rsplit_once('@')
-            .map_or((None, server), |(credentials, server)| {
-                (Some(credentials), server)
-            })
+        server.rsplit_once('@').map_or((None, server), |(credentials, server)| (Some(credentials), server))
     }
 }
 
@@ -77,12 +59,8 @@ impl Drop for Database {
         let admin_url = self.admin_url.clone();
         // The runtime of the test may be blocked on this very drop, so the statement runs on one of its own.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build();
-            runtime
-                .expect("a runtime")
-                .block_on(async { connect(&admin_url).await.batch_execute(&statement).await })
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async { connect(&admin_url).await.batch_execute(&statement).await })
         });
         if !matches!(dropping.join(), Ok(Ok(()))) {
             eprintln!("database {} could not be dropped", self.name);
@@ -91,9 +69,7 @@ impl Drop for Database {
 }
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .expect("PostgreSQL answers");
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL answers");
     tokio::spawn(connection);
     client
 }

@@ -26,48 +26,25 @@ impl KeyDump {
 
     /// Whether the name or anything in the content contains `needle`.
     pub fn contains(&self, needle: &[u8]) -> bool {
-        let within = |hay: &[u8]| {
-            hay.windows(needle.len().max(1))
-                .any(|window| window == needle)
-        };
+        let within = |hay: &[u8]| hay.windows(needle.len().max(1)).any(|window| window == needle);
         within(&self.key) || self.content.iter().any(|value| within(value))
     }
 }
 
 /// Every key of one node.
 pub async fn dump(connection: &mut MultiplexedConnection) -> Vec<KeyDump> {
-    let keys: Vec<Vec<u8>> = cmd("KEYS")
-        .arg("*")
-        .query_async(connection)
-        .await
-        .expect("KEYS succeeds");
+    let keys: Vec<Vec<u8>> = cmd("KEYS").arg("*").query_async(connection).await.expect("KEYS succeeds");
     let mut dumps = Vec::with_capacity(keys.len());
     for key in keys {
-        let kind: String = cmd("TYPE")
-            .arg(&key)
-            .query_async(connection)
-            .await
-            .expect("TYPE succeeds");
+        let kind: String = cmd("TYPE").arg(&key).query_async(connection).await.expect("TYPE succeeds");
         let Some(read) = read_command(&kind, &key) else {
             continue;
         };
-        let value: Value = read
-            .query_async(connection)
-            .await
-            .expect("the key can be read");
-        let ttl_ms = cmd("PTTL")
-            .arg(&key)
-            .query_async(connection)
-            .await
-            .expect("PTTL succeeds");
+        let value: Value = read.query_async(connection).await.expect("the key can be read");
+        let ttl_ms = cmd("PTTL").arg(&key).query_async(connection).await.expect("PTTL succeeds");
         let mut content = Vec::new();
         flatten(&value, &mut content);
-        dumps.push(KeyDump {
-            key,
-            kind,
-            ttl_ms,
-            content,
-        });
+        dumps.push(KeyDump { key, kind, ttl_ms, content });
     }
     dumps.sort_by(|left, right| left.key.cmp(&right.key));
     dumps
@@ -75,30 +52,17 @@ pub async fn dump(connection: &mut MultiplexedConnection) -> Vec<KeyDump> {
 
 /// Whether a node is a primary.
 pub async fn is_primary(connection: &mut MultiplexedConnection) -> bool {
-    let role: Vec<Value> = cmd("ROLE")
-        .query_async(connection)
-        .await
-        .expect("ROLE succeeds");
+    let role: Vec<Value> = cmd("ROLE").query_async(connection).await.expect("ROLE succeeds");
     matches!(role.first(), Some(Value::BulkString(name)) if name == b"master")
 }
 
 /// Calls of each command, in lower case, from `INFO commandstats`.
 pub async fn command_calls(connection: &mut MultiplexedConnection) -> BTreeMap<String, u64> {
-    let text: String = cmd("INFO")
-        .arg("commandstats")
-        .query_async(connection)
-        .await
-        .expect("INFO succeeds");
-    let lines = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+    let text: String = cmd("INFO").arg("commandstats").query_async(connection).await.expect("INFO succeeds");
+    let lines = text.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
     lines
         .map(|(name, rest)| {
-            let calls = rest
-                .split(',')
-                .next()
-                .and_then(|calls| calls.parse().ok())
-                .unwrap_or_default();
+            let calls = rest.split(',').next().and_then(|calls| calls.parse().ok()).unwrap_or_default();
             (name.to_owned(), calls)
         })
         .collect()
@@ -131,9 +95,7 @@ fn flatten(value: &Value, content: &mut Vec<Vec<u8>>) {
         Value::SimpleString(text) => content.push(text.clone().into_bytes()),
         Value::Int(number) => content.push(number.to_string().into_bytes()),
         Value::Double(number) => content.push(number.to_string().into_bytes()),
-        Value::Array(items) | Value::Set(items) => {
-            items.iter().for_each(|item| flatten(item, content))
-        }
+        Value::Array(items) | Value::Set(items) => items.iter().for_each(|item| flatten(item, content)),
         Value::Map(pairs) => pairs.iter().for_each(|(name, item)| {
             flatten(name, content);
             flatten(item, content);

@@ -46,25 +46,13 @@ impl RedisServer {
     /// Starts a server and waits until it answers.
     pub async fn start(options: RedisOptions) -> Self {
         let directory = tempfile::tempdir().expect("a temporary folder for Redis");
-        let tls = options.tls.then(|| {
-            (
-                settings::free_port(),
-                Certificates::create(directory.path()),
-            )
-        });
-        let mut server = Self {
-            directory,
-            port: settings::free_port(),
-            tls,
-            dial: options.dial,
-            process: Mutex::default(),
-        };
+        let tls = options.tls.then(|| (settings::free_port(), Certificates::create(directory.path())));
+        let mut server =
+            Self { directory, port: settings::free_port(), tls, dial: options.dial, process: Mutex::default() };
         // Another process may take a free port before Redis does.
         while !server.launch().await {
             server.port = settings::free_port();
-            server.tls = server
-                .tls
-                .map(|(_, certificates)| (settings::free_port(), certificates));
+            server.tls = server.tls.map(|(_, certificates)| (settings::free_port(), certificates));
         }
         server
     }
@@ -81,16 +69,12 @@ impl RedisServer {
 
     /// `host:port` of the TLS port.
     pub fn tls_authority(&self) -> Option<String> {
-        self.tls
-            .as_ref()
-            .map(|(port, _)| format!("127.0.0.1:{port}"))
+        self.tls.as_ref().map(|(port, _)| format!("127.0.0.1:{port}"))
     }
 
     /// The authority that signed the TLS certificate.
     pub fn ca_file(&self) -> Option<&Path> {
-        self.tls
-            .as_ref()
-            .map(|(_, certificates)| certificates.authority.as_path())
+        self.tls.as_ref().map(|(_, certificates)| certificates.authority.as_path())
     }
 
     /// A connection for the test itself, past any proxy.
@@ -111,13 +95,8 @@ impl RedisServer {
     /// Takes a snapshot, without stopping the server.
     pub async fn snapshot(&self) -> Snapshot {
         let mut connection = self.connection().await;
-        redis::cmd("SAVE")
-            .exec_async(&mut connection)
-            .await
-            .expect("SAVE succeeds");
-        Snapshot {
-            contents: std::fs::read(self.dump_file()).expect("SAVE wrote its file"),
-        }
+        redis::cmd("SAVE").exec_async(&mut connection).await.expect("SAVE succeeds");
+        Snapshot { contents: std::fs::read(self.dump_file()).expect("SAVE wrote its file") }
     }
 
     /// Starts the server again on the same port with the contents of a snapshot: what came later is lost.
@@ -149,8 +128,7 @@ impl RedisServer {
         self.stop().await;
         let _ = std::fs::remove_file(self.dump_file());
         if let Some(snapshot) = snapshot {
-            std::fs::write(self.dump_file(), &snapshot.contents)
-                .expect("the snapshot can be written");
+            std::fs::write(self.dump_file(), &snapshot.contents).expect("the snapshot can be written");
         }
         assert!(self.launch().await, "port {} is taken", self.port);
     }
@@ -160,24 +138,8 @@ impl RedisServer {
         let mut command = Command::new(settings::redis_server());
         command
             .current_dir(self.directory.path())
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--dir",
-                ".",
-                "--dbfilename",
-                DUMP_FILE,
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .args([
-                "--maxmemory-policy",
-                "noeviction",
-                "--port",
-                &self.port.to_string(),
-            ])
+            .args(["--bind", "127.0.0.1", "--dir", ".", "--dbfilename", DUMP_FILE, "--save", "", "--appendonly", "no"])
+            .args(["--maxmemory-policy", "noeviction", "--port", &self.port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -194,27 +156,16 @@ impl RedisServer {
         if let Some(dial) = &self.dial {
             command.envs(dial.variables_without_jemalloc());
         }
-        let child = command
-            .spawn()
-            .expect("redis-server can be started (TEST_REDIS_SERVER)");
+        let child = command.spawn().expect("redis-server can be started (TEST_REDIS_SERVER)");
         let remains = self.dial.is_some().then(|| clock::Remains::of(child.id()));
-        *self.process.lock().unwrap() = Some(Process {
-            child,
-            _remains: remains,
-        });
+        *self.process.lock().unwrap() = Some(Process { child, _remains: remains });
         eventually("Redis answers or ends", || self.look()).await
     }
 
     /// Whether the server answers (`true`) or has ended (`false`); nothing while it is starting.
     async fn look(&self) -> Option<bool> {
         // Ended first: on a taken port somebody else's server would answer.
-        if self
-            .process
-            .lock()
-            .unwrap()
-            .as_mut()
-            .is_none_or(Process::has_ended)
-        {
+        if self.process.lock().unwrap().as_mut().is_none_or(Process::has_ended) {
             return Some(false);
         }
         let mut connection = connect(&self.url()).await.ok()?;
@@ -228,12 +179,7 @@ impl RedisServer {
     }
 
     fn pid(&self) -> u32 {
-        self.process
-            .lock()
-            .unwrap()
-            .as_ref()
-            .map(|process| process.child.id())
-            .expect("Redis is running")
+        self.process.lock().unwrap().as_ref().map(|process| process.child.id()).expect("Redis is running")
     }
 
     fn dump_file(&self) -> PathBuf {
@@ -256,7 +202,5 @@ impl Drop for Process {
 
 /// Connects to a node.
 pub(crate) async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
-    redis::Client::open(url)?
-        .get_multiplexed_async_connection()
-        .await
+    redis::Client::open(url)?.get_multiplexed_async_connection().await
 }
