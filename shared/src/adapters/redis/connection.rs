@@ -5,13 +5,13 @@ use crate::config::{AwsConfig, RedisConfig};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error};
 use crate::limits::{REDIS_CONNECT_MILLIS, REDIS_RESPONSE_MILLIS};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
-    TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, TlsCertificates,
+    Value,
 };
 use std::time::Duration;
 
@@ -90,16 +90,8 @@ impl Connection {
     /// One command.
     pub async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
-            Connection::Single(connection) => connection.req_packed_command(command).await,
-            Connection::Cluster(connection) => connection.req_packed_command(command).await,
-        }
-    }
-
-    /// Several commands of one slot in one round trip; a failed one fails the whole.
-    pub async fn pipeline(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        match self {
-            Connection::Single(connection) => pipeline.query_async(connection).await,
-            Connection::Cluster(connection) => pipeline.query_async(connection).await,
+            Connection::Single(connection) => command.query_async(connection).await,
+            Connection::Cluster(connection) => command.query_async(connection).await,
         }
     }
 
@@ -109,7 +101,7 @@ impl Connection {
         let mut command = redis::cmd("INFO");
         command.arg("server").arg("replication");
         let value = match self {
-            Connection::Single(connection) => connection.req_packed_command(&command).await?,
+            Connection::Single(connection) => command.query_async(connection).await?,
             Connection::Cluster(connection) => {
                 let primaries = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
                 connection.route_command(command, primaries).await?
