@@ -15,8 +15,6 @@ pub enum Dependency {
     Kms,
     /// PostgreSQL.
     Postgres,
-    /// AWS Lambda (fan-out of jobs).
-    Lambda,
 }
 
 /// Who asked for a session that is over: an application hears 404, the holder's own credential 401.

@@ -17,7 +17,6 @@
 //! |---|---|
 //! | [`runtime_api`], [`environment`], [`fleet`] | Lambda: one process per environment, one invocation at a time |
 //! | [`gateway`], [`routes`], [`template`] | API Gateway HTTP API, routed by `template.yaml` |
-//! | [`lambda_endpoint`] | the Invoke API, for functions that invoke functions |
 //! | [`stores`] | private Redis, PostgreSQL database, DynamoDB tables, KMS key |
 //! | [`proxy`] | a network that counts, delays and breaks |
 //! | [`clock`] | the wall clock of the processes |
@@ -32,7 +31,6 @@ pub mod environment;
 mod eventually;
 pub mod fleet;
 pub mod gateway;
-pub mod lambda_endpoint;
 pub mod proxy;
 pub mod request;
 pub mod response;

@@ -12,7 +12,6 @@ use crate::clock::Clock;
 use crate::environment::{Environment, InvokeError};
 use crate::fleet::Fleet;
 use crate::gateway::Gateway;
-use crate::lambda_endpoint::LambdaEndpoint;
 use crate::proxy::TcpProxy;
 use crate::request::Request;
 use crate::secrets;
@@ -42,7 +41,6 @@ pub struct Stack {
     pub name: String,
     /// `PUBLIC_URL`, the issuer of access tokens.
     pub public_url: String,
-    _endpoint: LambdaEndpoint,
     redis_proxy: Option<TcpProxy>,
     moto_proxy: Option<TcpProxy>,
     database_proxy: Option<TcpProxy>,

@@ -78,19 +78,6 @@ impl Aws {
         config.set_endpoint_url(self.config.endpoint_url.clone());
         aws_sdk_kms::Client::from_conf(config.build())
     }
-
-    /// Lambda, for jobs that fan out.
-    pub fn lambda(&self) -> aws_sdk_lambda::Client {
-        let mut config = aws_sdk_lambda::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(self.region())
-            .credentials_provider(self.credentials())
-            .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
-            .timeout_config(timeouts())
-            .http_client(self.http.clone());
-        config.set_endpoint_url(self.config.endpoint_url.clone());
-        aws_sdk_lambda::Client::from_conf(config.build())
-    }
 }
 
 fn credentials(config: &AwsConfig) -> Credentials {

@@ -2,8 +2,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use integration_tests::{Environment, Stack, StackBuilder, json, settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// A stack whose functions all give the same answer: an application for an operator, a response for the gateway.
 fn stack() -> StackBuilder {
@@ -110,33 +108,4 @@ async fn a_response_that_breaks_a_rule_fails_the_test() {
     let stack = stack().with_variable("PROBE_RESPOND", &answer.to_string()).start().await;
     stack.request("GET", "/health").unchecked().send().await.expect(200);
     stack.request("GET", "/health").send().await;
-}
-
-async fn post(url: &str, path: &str, headers: &str, body: &str) -> String {
-    let authority = url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(authority).await.unwrap();
-    let length = body.len();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: {authority}\r\n{headers}connection: close\r\n");
-    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{body}").as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
-#[tokio::test]
-async fn a_function_can_invoke_functions_and_still_reach_moto() {
-    let stack = stack().start().await;
-    let endpoint = variables_of(&stack, "cleanup-sessions").await["AWS_ENDPOINT_URL"].clone();
-    assert_ne!(endpoint, settings::moto_url());
-    let invocations = "/2015-03-31/functions/cleanup-sessions/invocations";
-    let answered = post(&endpoint, invocations, "", "{}").await;
-    assert!(answered.starts_with("HTTP/1.1 200") && answered.contains("applicationId"), "{answered}");
-    let queued = post(&endpoint, invocations, "x-amz-invocation-type: Event\r\n", "{}").await;
-    assert!(queued.starts_with("HTTP/1.1 202"), "{queued}");
-
-    let target = "x-amz-target: DynamoDB_20120810.DescribeTable\r\ncontent-type: application/x-amz-json-1.0\r\n\
-        authorization: AWS4-HMAC-SHA256 Credential=TESTACCESSKEY/20260101/eu-west-1/dynamodb/aws4_request\r\n";
-    let body = json!({ "TableName": stack.aws.tables.keys }).to_string();
-    let described = post(&endpoint, "/", target, &body).await;
-    assert!(described.starts_with("HTTP/1.1 200") && described.contains("purpose"), "{described}");
 }

@@ -9,7 +9,6 @@ use crate::clock::Clock;
 use crate::environment::EnvironmentSpec;
 use crate::fleet::Fleet;
 use crate::gateway::Gateway;
-use crate::lambda_endpoint::LambdaEndpoint;
 use crate::proxy::TcpProxy;
 use crate::routes::RouteTable;
 use crate::settings;
@@ -27,9 +26,6 @@ pub const ALL_SCOPES: [&str; 8] = [
     "audit:read",
     "privacy:manage",
 ];
-
-/// The only function that invokes functions.
-const INVOKES_FUNCTIONS: &str = "cleanup-sessions";
 
 /// Options of a stack.
 #[must_use = "a builder does nothing until it is started"]
@@ -167,7 +163,6 @@ impl StackBuilder {
         let moto_proxy = proxy_if(self.moto_proxy, Some(&moto)).await;
 
         let moto = moto_proxy.as_ref().map_or(moto, TcpProxy::authority);
-        let endpoint = LambdaEndpoint::start(&moto).await;
         let redis_url = match (redis_proxy.as_ref().map(TcpProxy::authority).or(redis_authority), self.tls_redis) {
             (Some(authority), true) => format!("rediss://{authority}"),
             (Some(authority), false) => format!("redis://{authority}"),
@@ -197,13 +192,11 @@ impl StackBuilder {
         let wiring = Wiring {
             values: values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
             aws: aws.variables(&format!("http://{moto}")),
-            endpoint_url: endpoint.url(),
             clock: clock.clone(),
             extra: self.variables,
             binary: self.binary,
         };
         let fleet = Arc::new(Fleet::new(self.environments, move |function, index| wiring.spec(function, index)));
-        endpoint.attach(&fleet);
         let routes = RouteTable::from_template(Template::of_repository());
         let gateway = Arc::new(Gateway::new(routes, Arc::clone(&fleet), &domain, clock.clone()));
 
@@ -224,7 +217,6 @@ impl StackBuilder {
             aws,
             name,
             public_url: format!("https://{domain}"),
-            _endpoint: endpoint,
             redis_proxy,
             moto_proxy,
             database_proxy,
@@ -240,7 +232,6 @@ impl StackBuilder {
 struct Wiring {
     values: HashMap<&'static str, String>,
     aws: Vec<(String, String)>,
-    endpoint_url: String,
     clock: Option<Clock>,
     extra: Vec<(String, String)>,
     binary: Option<PathBuf>,
@@ -260,10 +251,6 @@ impl Wiring {
         variables.extend(declared.keys().filter_map(|name| value(name)));
         let companions = LOCAL_COMPANIONS.iter().filter(|(name, _)| declared.contains_key(name));
         variables.extend(companions.filter_map(|(_, companion)| value(companion)));
-        // Every other call goes to moto without a detour.
-        if function == INVOKES_FUNCTIONS {
-            variables.push(("AWS_ENDPOINT_URL".to_owned(), self.endpoint_url.clone()));
-        }
         variables.extend(self.extra.iter().cloned());
         let spec = EnvironmentSpec::new(function);
         EnvironmentSpec {
