@@ -12,8 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Remembered records, unknown ids included, so that guessing ids does not become a load on the table.
 pub struct ApplicationCache {
     table: Applications,
-    remembered: Mutex<HashMap<ApplicationId, (Timestamp, Option<Arc<Application>>)>>,
+    remembered: Mutex<HashMap<ApplicationId, Remembered>>,
 }
+
+/// When a record was read, and what was there.
+type Remembered = (Timestamp, Option<Arc<Application>>);
 
 /// Ids remembered at most.
 const ENTRIES_MAX: usize = 512;

@@ -35,16 +35,19 @@ impl VerifiedTokens {
 
 /// Session data opened before, by session and version; wiped when it leaves the cache.
 #[derive(Default)]
-pub struct OpenedData(Mutex<HashMap<(SessionId, u32), Arc<Zeroizing<Vec<u8>>>>>);
+pub struct OpenedData(Mutex<HashMap<(SessionId, u32), Plaintext>>);
+
+/// JSON in a buffer that is wiped when the last user drops it.
+pub type Plaintext = Arc<Zeroizing<Vec<u8>>>;
 
 impl OpenedData {
     /// The plaintext of a version.
-    pub fn get(&self, session: SessionId, version: u32) -> Option<Arc<Zeroizing<Vec<u8>>>> {
+    pub fn get(&self, session: SessionId, version: u32) -> Option<Plaintext> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(session, version)).cloned()
     }
 
     /// Remembers a version's plaintext.
-    pub fn insert(&self, session: SessionId, version: u32, plaintext: Arc<Zeroizing<Vec<u8>>>) {
+    pub fn insert(&self, session: SessionId, version: u32, plaintext: Plaintext) {
         let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if opened.len() >= OPENED_DATA_ENTRIES_MAX {
             opened.clear();

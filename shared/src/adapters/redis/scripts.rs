@@ -310,7 +310,7 @@ pub fn refreshed(reply: Value) -> Reply<Refreshed> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Updated {
     /// Replaced; the record without its sealed data.
-    Done(SessionRecord),
+    Done(Box<SessionRecord>),
     /// No such session of this application.
     Missing,
     /// Over.
@@ -347,7 +347,7 @@ pub fn updated(reply: Value) -> Reply<Updated> {
     let reply = items(reply)?;
     let second = reply.get(1);
     Ok(match text(reply.first())? {
-        "updated" => Updated::Done(record(second)?),
+        "updated" => Updated::Done(Box::new(record(second)?)),
         "missing" => Updated::Missing,
         "ended" | "lapsed" => Updated::Ended(reason(second)?),
         "version" => Updated::OtherVersion(u32::try_from(integer(second)?).map_err(|_| UnexpectedReply)?),
