@@ -78,13 +78,19 @@ pub const OPENED_DATA_ENTRIES_MAX: usize = 256;
 pub const AUDIT_BATCH_PER_BUCKET: usize = 1000;
 /// Events in one COPY.
 pub const AUDIT_BATCH: usize = 20_000;
+/// Ledger entries applied at a time when a Redis is brought up to date.
+pub const CATCH_UP_CONCURRENCY: usize = 64;
 /// Expired sessions that one sweep script removes.
 pub const SWEEP_BATCH: usize = 200;
+/// Buckets swept at a time.
+pub const SWEEP_CONCURRENCY: usize = 64;
+/// Buckets that one sweep works on at a time.
+pub const SWEEP_CONCURRENCY: usize = 64;
 /// Default months of audit kept.
 pub const AUDIT_RETENTION_MONTHS_DEFAULT: u32 = 13;
 
 /// Redis: one command or script.
-pub const REDIS_RESPONSE_MILLIS: u64 = 250;
+pub const REDIS_RESPONSE_MILLIS: u64 = 500;
 /// Redis: connecting, TLS included.
 pub const REDIS_CONNECT_MILLIS: u64 = 500;
 /// DynamoDB and KMS: one attempt.

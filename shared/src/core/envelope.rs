@@ -49,6 +49,12 @@ pub fn seal(key_id: u8, key: &SecretKey, salt: [u8; SALT_BYTES], slot: Slot, pla
     Some(sealed)
 }
 
+/// What tells two sealings apart: suite, key id and salt. Empty for no data. Two records of one version can differ after
+/// a store rollback; their seals do.
+pub fn seal_mark(sealed: &[u8]) -> &[u8] {
+    sealed.get(..PREFIX_BYTES).unwrap_or_default()
+}
+
 /// Which ring key a sealed text needs.
 pub fn key_id(sealed: &[u8]) -> Result<u8, DoesNotOpen> {
     match sealed {

@@ -35,23 +35,37 @@ impl VerifiedTokens {
 
 /// Session data opened before, by session and version; wiped when it leaves the cache.
 #[derive(Default)]
-pub struct OpenedData(Mutex<HashMap<(SessionId, u32), Plaintext>>);
+pub struct OpenedData(Mutex<HashMap<(SessionId, u32), Opened>>);
 
 /// JSON in a buffer that is wiped when the last user drops it.
 pub type Plaintext = Arc<Zeroizing<Vec<u8>>>;
 
+/// A remembered plaintext.
+#[derive(Clone)]
+pub struct Opened {
+    /// [`crate::core::envelope::seal_mark`] of the ciphertext it came from.
+    pub seal_mark: Vec<u8>,
+    /// The plaintext.
+    pub plaintext: Plaintext,
+}
+
 impl OpenedData {
-    /// The plaintext of a version.
-    pub fn get(&self, session: SessionId, version: u32) -> Option<Plaintext> {
+    /// The plaintext of a version. The caller compares the mark: versions repeat after a store rollback.
+    pub fn get(&self, session: SessionId, version: u32) -> Option<Opened> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(session, version)).cloned()
     }
 
+    /// Forgets a version that turned out to be another one.
+    pub fn forget(&self, session: SessionId, version: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(session, version));
+    }
+
     /// Remembers a version's plaintext.
-    pub fn insert(&self, session: SessionId, version: u32, plaintext: Plaintext) {
-        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.len() >= OPENED_DATA_ENTRIES_MAX {
-            opened.clear();
+    pub fn insert(&self, session: SessionId, version: u32, opened: Opened) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= OPENED_DATA_ENTRIES_MAX {
+            entries.clear();
         }
-        opened.insert((session, version), plaintext);
+        entries.insert((session, version), opened);
     }
 }

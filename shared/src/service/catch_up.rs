@@ -10,6 +10,8 @@ use crate::core::id::{UserSlot, UserTag};
 use crate::core::ledger::{LedgerEntry, Recorded};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
+use crate::limits::CATCH_UP_CONCURRENCY;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 /// Applies what this Redis may not know: ends that were never acknowledged, and, when this incarnation is met for the
 /// first time (it restarted, failed over or was restored), the whole ledger.
@@ -17,9 +19,13 @@ pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Ti
     let incarnation = connection.incarnation().await.map_err(|error| connection::classify(&error))?;
     let standing = ledger.standing(&incarnation, now).await?;
     if !standing.caught_up {
-        for recorded in ledger.all(now).await? {
-            apply(connection, &recorded.entry, now).await?;
-        }
+        let entries = ledger.all(now).await?;
+        let connection = &*connection;
+        stream::iter(entries)
+            .map(|recorded| async move { apply(&mut connection.clone(), &recorded.entry, now).await })
+            .buffer_unordered(CATCH_UP_CONCURRENCY)
+            .try_collect::<()>()
+            .await?;
         ledger.mark_caught_up(&incarnation, now).await?;
     }
     apply_pending(connection, ledger, &standing.pending, now).await

@@ -118,7 +118,7 @@ pub async fn create_session(
             address: digests.address,
             device: digests.device,
         },
-        sealed: session_data::seal(service, session, 1, &request.data, now).await?,
+        sealed: session_data::seal(service, session, 1, &request.data, now).await?.bytes,
         attributes: attributes(&application, request),
     };
     let call =

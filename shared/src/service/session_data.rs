@@ -1,5 +1,6 @@
 //! Sealing and opening session data.
 
+use super::caches::{Opened, Plaintext};
 use super::runtime::Service;
 use crate::core::envelope::{self, Slot};
 use crate::core::id::SessionId;
@@ -13,26 +14,46 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Seals data for a version of a session. No data is no bytes.
+/// Data sealed for a version of a session.
+pub struct Sealed {
+    /// The ciphertext; empty for no data.
+    pub bytes: Vec<u8>,
+    plaintext: Plaintext,
+}
+
+/// Seals data. No data is no bytes.
 pub async fn seal(
     service: &Service,
     session: SessionId,
     version: u32,
     data: &Map<String, Value>,
     now: Timestamp,
-) -> Result<Vec<u8>> {
+) -> Result<Sealed> {
     let plaintext = serde_json::to_vec(data).map_err(|error| Error::Internal(error.to_string()))?;
     let plaintext = Arc::new(Zeroizing::new(plaintext));
     if plaintext.len() > SESSION_DATA_BYTES_MAX {
         return Err(Error::PayloadTooLarge { bytes_max: SESSION_DATA_BYTES_MAX });
     }
     if data.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Sealed { bytes: Vec::new(), plaintext });
     }
     let ring = service.keys.ring(Purpose::Data).await?;
     let (id, key) = ring.active(KeyUse::Seal, now)?;
-    envelope::seal(id, key, random::bytes()?, Slot { session, version }, &plaintext)
-        .ok_or_else(|| Error::Internal("sealing failed".into()))
+    let bytes = envelope::seal(id, key, random::bytes()?, Slot { session, version }, &plaintext)
+        .ok_or_else(|| Error::Internal("sealing failed".into()))?;
+    Ok(Sealed { bytes, plaintext })
+}
+
+/// Remembers what has just been written, so that the next read or patch here need not open it.
+pub fn remember(service: &Service, session: SessionId, version: u32, sealed: Sealed) {
+    let seal_mark = envelope::seal_mark(&sealed.bytes).to_vec();
+    service.opened.insert(session, version, Opened { seal_mark, plaintext: sealed.plaintext });
+}
+
+/// Data that this environment has seen at a version, with the mark that the record must still bear.
+pub fn remembered(service: &Service, session: SessionId, version: u32) -> Option<(Map<String, Value>, Vec<u8>)> {
+    let opened = service.opened.get(session, version)?;
+    Some((serde_json::from_slice(&opened.plaintext).ok()?, opened.seal_mark))
 }
 
 /// Opens the data of a record. A ciphertext that does not open is an outage of the data, never an empty object.
@@ -41,12 +62,14 @@ pub async fn open(service: &Service, session: SessionId, record: &SessionRecord)
         return Ok(Map::new());
     }
     let version = record.header.version;
-    let plaintext = match service.opened.get(session, version) {
-        Some(plaintext) => plaintext,
+    let seal_mark = envelope::seal_mark(&record.sealed);
+    let plaintext = match service.opened.get(session, version).filter(|opened| opened.seal_mark == seal_mark) {
+        Some(opened) => opened.plaintext,
         None => {
             let plaintext =
                 Arc::new(Zeroizing::new(decrypt(service, Slot { session, version }, &record.sealed).await?));
-            service.opened.insert(session, version, plaintext.clone());
+            let opened = Opened { seal_mark: seal_mark.to_vec(), plaintext: plaintext.clone() };
+            service.opened.insert(session, version, opened);
             plaintext
         }
     };

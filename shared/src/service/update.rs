@@ -7,6 +7,7 @@ use super::runtime::{Service, operation};
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Updated};
 use crate::core::application::Scope;
+use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
@@ -49,12 +50,22 @@ pub async fn update_session(
         return Err(Error::NotFound);
     }
     let slot = session.user_slot(service.keys.routing().await?);
-    let (version, data) = resolve(service, &caller, session, slot, expected, change, now).await?;
+    let Base { version, data, seal_mark } = resolve(service, &caller, session, slot, expected, change, now).await?;
     let sealed = session_data::seal(service, session, version.wrapping_add(1), &data, now).await?;
     let operation = operation(&caller.actor(), request_id, now)?;
-    let call = scripts::update(&session, slot, caller.application_tag()?, version, &sealed, &operation, now);
+    let call = scripts::update(
+        &session,
+        slot,
+        caller.application_tag()?,
+        version,
+        seal_mark.as_deref(),
+        &sealed.bytes,
+        &operation,
+        now,
+    );
     match scripts::updated(service.state.run(&call).await?)? {
         Updated::Done(record) => {
+            session_data::remember(service, session, record.header.version, sealed);
             Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))
         }
         Updated::Missing => Err(match caller {
@@ -63,13 +74,26 @@ pub async fn update_session(
         }),
         Updated::Ended(reason) => Err(Error::SessionEnded { reason, asker: caller.asker() }),
         Updated::OtherVersion(current) => Err(match expected {
-            Expected::Version(_) => Error::VersionMismatch { current },
-            Expected::Any => Error::SessionChanged,
+            Expected::Version(expected) if expected != current => Error::VersionMismatch { current },
+            // Same version, other seal (after a store rollback), or a change since `*` was resolved.
+            Expected::Version(_) | Expected::Any => {
+                service.opened.forget(session, current);
+                Error::SessionChanged
+            }
         }),
     }
 }
 
-/// The version to replace and the data to put there.
+/// What a change starts from.
+struct Base {
+    /// The version to replace.
+    version: u32,
+    /// The data to put there.
+    data: Map<String, Value>,
+    /// For a patch of remembered data: the seal that the record must still bear.
+    seal_mark: Option<Vec<u8>>,
+}
+
 async fn resolve(
     service: &Service,
     caller: &Caller,
@@ -78,17 +102,17 @@ async fn resolve(
     expected: Expected,
     change: Change,
     now: Timestamp,
-) -> Result<(u32, Map<String, Value>)> {
+) -> Result<Base> {
     let patch = match (expected, change) {
-        (Expected::Version(version), Change::Replace(data)) => return Ok((version, data)),
+        (Expected::Version(version), Change::Replace(data)) => return Ok(Base { version, data, seal_mark: None }),
         (Expected::Any, Change::Replace(data)) => {
             let record = get::load(service, caller, session, slot, now).await?;
-            return Ok((record.header.version, data));
+            return Ok(Base { version: record.header.version, data, seal_mark: None });
         }
-        (Expected::Version(version), Change::Merge(patch)) => match service.opened.get(session, version) {
-            Some(plaintext) => {
-                let current = serde_json::from_slice(&plaintext).map_err(|e| Error::Internal(e.to_string()))?;
-                return Ok((version, merge(current, patch)));
+        (Expected::Version(version), Change::Merge(patch)) => match session_data::remembered(service, session, version)
+        {
+            Some((current, mark)) => {
+                return Ok(Base { version, data: merge(current, patch), seal_mark: Some(mark) });
             }
             None => patch,
         },
@@ -101,7 +125,9 @@ async fn resolve(
     {
         return Err(Error::VersionMismatch { current });
     }
-    Ok((current, merge(session_data::open(service, session, &record).await?, patch)))
+    let seal_mark = envelope::seal_mark(&record.sealed).to_vec();
+    let data = merge(session_data::open(service, session, &record).await?, patch);
+    Ok(Base { version: current, data, seal_mark: Some(seal_mark) })
 }
 
 /// RFC 7396 on objects, which session data always is.

@@ -319,12 +319,13 @@ pub enum Updated {
     OtherVersion(u32),
 }
 
-/// Replaces the sealed data at an expected version.
+/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from.
 pub fn update(
     session: &SessionId,
     slot: UserSlot,
     application_tag: [u8; 8],
     expected_version: u32,
+    expected_seal: Option<&[u8]>,
     sealed: &[u8],
     operation: &Operation,
     now: Timestamp,
@@ -340,6 +341,8 @@ pub fn update(
         .arg(&operation.event_id)
         .arg(&operation.common)
         .number(tombstone_millis())
+        .arg(expected_seal.map_or("any", |_| "this"))
+        .arg(expected_seal.unwrap_or_default())
 }
 
 /// Reads the reply to [`update`].

@@ -2,7 +2,8 @@
 --
 -- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 expected version  6 operation
---       7 sealed data  8 event id  9 event common  10 tombstone ms
+--       7 sealed data  8 event id  9 event common  10 tombstone ms  11 'this' when the data must bear a seal, or 'any'
+--       12 that seal (core::envelope::seal_mark)
 -- Reply {'updated', record} | {'missing'} | {'ended', reason} | {'lapsed', reason} | {'version', version}
 local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
@@ -28,6 +29,12 @@ if h.operation == operation and h.version == expected + 1 then
 end
 if h.version ~= expected then
   return {'version', h.version}
+end
+if ARGV[11] == 'this' then
+  local start = HEADER_BYTES + h.attributes
+  if redis.call('GETRANGE', KEYS[1], start, start + 17) ~= ARGV[12] then
+    return {'version', h.version}
+  end
 end
 h.version = expected + 1
 h.revision = (h.revision + 1) % 4294967296
