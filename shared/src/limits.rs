@@ -82,8 +82,6 @@ pub const AUDIT_BATCH: usize = 20_000;
 pub const CATCH_UP_CONCURRENCY: usize = 64;
 /// Expired sessions that one sweep script removes.
 pub const SWEEP_BATCH: usize = 200;
-/// Buckets swept at a time.
-pub const SWEEP_CONCURRENCY: usize = 64;
 /// Buckets that one sweep works on at a time.
 pub const SWEEP_CONCURRENCY: usize = 64;
 /// Default months of audit kept.
