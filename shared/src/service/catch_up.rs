@@ -9,7 +9,7 @@ use crate::core::crypto;
 use crate::core::id::{UserSlot, UserTag};
 use crate::core::ledger::{LedgerEntry, Recorded};
 use crate::core::time::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits::CATCH_UP_CONCURRENCY;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -22,7 +22,7 @@ pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Ti
         let entries = ledger.all(now).await?;
         let connection = &*connection;
         stream::iter(entries)
-            .map(|recorded| async move { apply(&mut connection.clone(), &recorded.entry, now).await })
+            .map(|recorded| async move { apply(&mut connection.clone(), &recorded.entry, now).await.map(drop) })
             .buffer_unordered(CATCH_UP_CONCURRENCY)
             .try_collect::<()>()
             .await?;
@@ -32,37 +32,52 @@ pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Ti
 }
 
 /// Applies pending ends and removes their marks.
-pub async fn apply_pending(
+async fn apply_pending(
     connection: &mut Connection,
     ledger: &Revocations,
     pending: &[Recorded],
     now: Timestamp,
 ) -> Result<()> {
     for recorded in pending {
-        apply(connection, &recorded.entry, now).await?;
-        ledger.clear_pending(recorded).await?;
+        match apply(connection, &recorded.entry, now).await? {
+            Applied::Done => ledger.clear_pending(recorded).await?,
+            Applied::Unreadable => {}
+        }
     }
     Ok(())
 }
 
+/// How applying an entry went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    /// Redis knows the end.
+    Done,
+    /// The record is of another release; nothing can use it here, and the entry stays for a release that reads it. It
+    /// must not keep everybody else from being served.
+    Unreadable,
+}
+
 /// Applies one durable end. A Redis that knows it already does not change.
-pub async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timestamp) -> Result<()> {
+async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timestamp) -> Result<Applied> {
     let operation = operation_of(entry, now);
-    match entry {
+    let call = match entry {
         LedgerEntry::Session { session, reason, application_tag } => {
             // The index entry is found through the record; the slot only names the keys of the bucket.
             let slot = UserSlot { bucket: session.bucket(), tag: UserTag::NOBODY };
-            let call = scripts::end(session, slot, None, *application_tag, *reason, &operation, now);
-            let reply = run_on(connection, &call).await.map_err(|error| connection::classify(&error))?;
-            scripts::ended(reply)?;
+            scripts::end(session, slot, None, *application_tag, *reason, &operation, now)
         }
         LedgerEntry::User { slot, epoch, spared } => {
-            let call = scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now);
-            let reply = run_on(connection, &call).await.map_err(|error| connection::classify(&error))?;
-            scripts::revoked(reply)?;
+            scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now)
         }
+    };
+    match run_on(connection, &call).await {
+        Ok(_) => Ok(Applied::Done),
+        Err(error) if connection::is_unreadable_record(&error) => {
+            tracing::error!(bucket = %entry.bucket(), "an end waits for a release that can read its record");
+            Ok(Applied::Unreadable)
+        }
+        Err(error) => Err(connection::classify(&error)),
     }
-    Ok(())
 }
 
 /// Two environments that apply one entry at once do the same operation, so their events are one event.
@@ -76,10 +91,4 @@ fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
     let mut mark = [0; 8];
     mark.copy_from_slice(&digest[..8]);
     Operation { event_id: crypto::encode(&digest[..16]), mark, common: audit::common(&Actor::Service, "ledger", now) }
-}
-
-impl From<redis::RedisError> for Error {
-    fn from(error: redis::RedisError) -> Self {
-        connection::classify(&error)
-    }
 }

@@ -157,3 +157,8 @@ pub fn worth_a_second_try(error: &RedisError) -> bool {
 pub fn is_unknown_script(error: &RedisError) -> bool {
     error.code() == Some("NOSCRIPT")
 }
+
+/// Whether a script met a record of another format, which it leaves as it is.
+pub fn is_unreadable_record(error: &RedisError) -> bool {
+    error.code() == Some("UNREADABLE")
+}

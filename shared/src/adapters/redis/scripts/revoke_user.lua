@@ -12,8 +12,8 @@ local before = epoch_of(KEYS[1])
 local kept = 0
 if spared ~= '' then
   local h = read(KEYS[5])
-  if h and h.err then return h end
-  if h and h.state == ACTIVE and h.tag == ARGV[11] and not lapsed(h, math.min(before, epoch), now) then
+  -- A record of another format can not be spared; the epoch rises all the same.
+  if h and not h.err and h.state == ACTIVE and h.tag == ARGV[11] and not lapsed(h, math.min(before, epoch), now) then
     kept = 1
     if h.epoch < epoch then
       h.epoch = epoch
