@@ -20,17 +20,20 @@
 //! | [`stores`] | private Redis, PostgreSQL database, DynamoDB tables, KMS key |
 //! | [`proxy`] | a network that counts, delays and breaks |
 //! | [`clock`] | the wall clock of the processes |
+//! | [`audit`] | rows of the audit, and whether its chains are whole |
 //! | [`response_rules`] | what every HTTP response must look like |
 //! | [`secrets`] | credentials that must never reach a log |
 //!
 //! The variables the harness reads are listed in [`settings`].
 
 pub mod application;
+pub mod audit;
 pub mod clock;
 pub mod environment;
 mod eventually;
 pub mod fleet;
 pub mod gateway;
+pub mod journey;
 pub mod proxy;
 pub mod request;
 pub mod response;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::{eventually, settings};
@@ -71,6 +71,8 @@ struct Shared {
     line: watch::Sender<Line>,
     /// Requests containing one of these are forwarded and their replies withheld, once each.
     withheld: Mutex<Vec<Vec<u8>>>,
+    /// Requests containing the first are not forwarded; the second is the reply, empty for none.
+    intercepted: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
     listening: AtomicBool,
 }
 
@@ -84,6 +86,7 @@ impl TcpProxy {
             targets: Mutex::default(),
             line: watch::Sender::default(),
             withheld: Mutex::default(),
+            intercepted: Mutex::default(),
             listening: AtomicBool::new(false),
         });
         let acceptor = tokio::spawn(accept(address, Arc::clone(&shared)));
@@ -131,8 +134,16 @@ impl TcpProxy {
         self.cut_connections();
     }
 
-    /// Accepts connections again and ends stalls and delays.
+    /// Answers every request that contains `needle` with `reply` in place of the upstream, until
+    /// [`go_online`](Self::go_online). Without a reply the connection is closed: one service of several is away. A
+    /// request must fit into one packet, as those of the AWS clients and of Redis do.
+    pub fn intercept(&self, needle: &[u8], reply: &[u8]) {
+        self.shared.intercepted.lock().unwrap().push((needle.to_vec(), reply.to_vec()));
+    }
+
+    /// Accepts connections again and ends stalls, delays and interceptions.
     pub async fn go_online(&self) {
+        self.shared.intercepted.lock().unwrap().clear();
         self.shared.line.send_modify(|line| *line = Line { generation: line.generation, ..Line::default() });
         self.until_listening(true).await;
     }
@@ -243,6 +254,8 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
 struct Turn {
     client_spoke: AtomicBool,
     withhold_reply: AtomicBool,
+    reply: Mutex<Vec<u8>>,
+    replies: Notify,
 }
 
 async fn forward_requests(
@@ -264,6 +277,14 @@ async fn forward_requests(
         }
         shared.counts.lock().unwrap().bytes_to_upstream += length as u64;
         shared.pass(|line| line.delay_to_upstream).await;
+        if let Some(reply) = shared.intercepts(piece) {
+            if reply.is_empty() {
+                return Ok(());
+            }
+            *turn.reply.lock().unwrap() = reply;
+            turn.replies.notify_one();
+            continue;
+        }
         if shared.takes_withheld(piece) {
             turn.withhold_reply.store(true, Ordering::SeqCst);
         }
@@ -280,7 +301,14 @@ async fn forward_replies(
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let length = from.read(&mut buffer).await?;
+        let length = tokio::select! {
+            length = from.read(&mut buffer) => length?,
+            () = turn.replies.notified() => {
+                let reply = std::mem::take(&mut *turn.reply.lock().unwrap());
+                to.write_all(&reply).await?;
+                continue;
+            }
+        };
         // The upstream has answered, so it has done the work: now the reply may get lost.
         if length == 0 || turn.withhold_reply.load(Ordering::SeqCst) {
             return Ok(());
@@ -304,6 +332,11 @@ impl Shared {
             tokio::time::sleep(delay).await;
         }
         let _ = self.line.subscribe().wait_for(|line| !line.stalled).await;
+    }
+
+    fn intercepts(&self, request: &[u8]) -> Option<Vec<u8>> {
+        let intercepted = self.intercepted.lock().unwrap();
+        intercepted.iter().find(|(needle, _)| contains(request, needle)).map(|(_, reply)| reply.clone())
     }
 
     fn takes_withheld(&self, request: &[u8]) -> bool {

@@ -106,6 +106,22 @@ async fn each_direction_can_be_delayed() {
 }
 
 #[tokio::test]
+async fn an_intercepted_request_never_reaches_the_upstream() {
+    let (server, proxy) = redis_behind_proxy().await;
+    let mut connection = connect(&proxy).await.unwrap();
+    proxy.intercept(b"INCR", b"-LOADING Redis is loading the dataset in memory\r\n");
+    let error = increment(&mut connection).await.unwrap_err();
+    assert_eq!(error.code(), Some("LOADING"));
+    redis::cmd("PING").exec_async(&mut connection).await.unwrap();
+    proxy.go_online().await;
+    assert_eq!(increment(&mut connection).await.unwrap(), 1);
+    proxy.intercept(b"INCR", b"");
+    increment(&mut connection).await.unwrap_err();
+    let held: i64 = redis::cmd("GET").arg("n").query_async(&mut server.connection().await).await.unwrap();
+    assert_eq!(held, 1);
+}
+
+#[tokio::test]
 async fn http_requests_are_counted_by_target() {
     let upstream = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let proxy = TcpProxy::start(&upstream.local_addr().unwrap().to_string()).await;
