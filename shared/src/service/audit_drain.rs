@@ -1,14 +1,15 @@
 //! Draining the outboxes into the audit: bounded, resumable, safe to run twice or in parallel.
 //!
 //! Per chain: lock it, read its buckets' outboxes, append what is not there yet, commit, and only then acknowledge.
-//! A drainer that dies between commit and acknowledgement leaves events that the next one recognises.
+//! A drainer that dies between commit and acknowledgement leaves events that the next one recognises. Entries that it
+//! can not read stay where they are, and it goes on behind them.
 
 use super::state::State;
 use crate::adapters::postgres::audit::{Chain, QueuedEvent};
 use crate::adapters::redis::keys;
 use crate::clock;
 use crate::core::audit::AuditEvent;
-use crate::core::id::{BUCKETS_PER_CHAIN_GROUP, Bucket, SessionId};
+use crate::core::id::{Bucket, SessionId};
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::{AUDIT_BATCH, AUDIT_BATCH_PER_BUCKET};
@@ -45,23 +46,39 @@ pub async fn drain(
 ) -> Result<Drained> {
     let mut drained = Drained::default();
     let buckets: Vec<Bucket> = Bucket::range(first, last).collect();
-    for group in buckets.chunk_by(|a, b| a.chain_group() == b.chain_group()) {
+    'chains: for group in buckets.chunk_by(|a, b| a.chain_group() == b.chain_group()) {
+        let mut passed = Passed::new();
         loop {
             if clock::now() >= until {
                 drained.more = true;
-                return Ok(drained);
+                break 'chains;
             }
-            let full = drain_group(state, database, group, &mut drained).await?;
-            if !full {
+            if !drain_group(state, database, group, &mut passed, &mut drained).await? {
                 break;
             }
         }
     }
+    // The result of a scheduled run goes nowhere, so the log has to tell.
+    let Drained { taken, written, skipped_chains, unreadable, more } = drained;
+    if unreadable > 0 {
+        tracing::warn!(unreadable, "outboxes hold entries that this release can not read");
+    }
+    tracing::info!(taken, written, skipped_chains, unreadable, more, "outboxes drained");
     Ok(drained)
 }
 
+/// Per bucket, the last entry of this run that could not be read: reading goes on behind it, so that an outbox full
+/// of such entries holds up nothing.
+type Passed = HashMap<Bucket, String>;
+
 /// One batch of one chain; `true` when there may be more.
-async fn drain_group(state: &State, database: &mut Client, group: &[Bucket], drained: &mut Drained) -> Result<bool> {
+async fn drain_group(
+    state: &State,
+    database: &mut Client,
+    group: &[Bucket],
+    passed: &mut Passed,
+    drained: &mut Drained,
+) -> Result<bool> {
     let Some(first) = group.first() else { return Ok(false) };
     let waiting = try_join_all(group.iter().map(|bucket| waiting(state, *bucket))).await?;
     if waiting.iter().all(|length| *length == 0) {
@@ -74,7 +91,7 @@ async fn drain_group(state: &State, database: &mut Client, group: &[Bucket], dra
     let busy: Vec<Bucket> =
         group.iter().zip(&waiting).filter(|(_, length)| **length > 0).map(|(bucket, _)| *bucket).collect();
     let share = (AUDIT_BATCH / busy.len().max(1)).clamp(1, AUDIT_BATCH_PER_BUCKET);
-    let outboxes = try_join_all(busy.iter().map(|bucket| read(state, *bucket, share))).await?;
+    let outboxes = try_join_all(busy.iter().map(|bucket| read(state, *bucket, passed.get(bucket), share))).await?;
     let full = outboxes.iter().any(|entries| entries.len() == share);
     let mut events = Vec::new();
     let mut taken: Vec<(Bucket, Vec<String>)> = Vec::new();
@@ -86,16 +103,22 @@ async fn drain_group(state: &State, database: &mut Client, group: &[Bucket], dra
                     events.push(event);
                     ids.push(entry.id);
                 }
-                None => drained.unreadable += 1,
+                None => {
+                    drained.unreadable += 1;
+                    passed.insert(*bucket, entry.id);
+                }
             }
         }
         taken.push((*bucket, ids));
     }
-    let count: u64 = taken.iter().map(|(_, ids)| ids.len() as u64).sum();
-    drained.written += chain.append(events).await?;
-    drained.taken += count;
-    try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
-    Ok(full && count > 0)
+    if !events.is_empty() {
+        // In the order of the store's time, so that a month ends at one place of the chain and not once per bucket.
+        events.sort_by_key(|queued| queued.queued_at);
+        drained.taken += events.len() as u64;
+        drained.written += chain.append(events).await?;
+        try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
+    }
+    Ok(full)
 }
 
 async fn waiting(state: &State, bucket: Bucket) -> Result<u64> {
@@ -103,9 +126,10 @@ async fn waiting(state: &State, bucket: Bucket) -> Result<u64> {
     Ok(u64::from_redis_value(reply).unwrap_or(0))
 }
 
-async fn read(state: &State, bucket: Bucket, count: usize) -> Result<Vec<StreamId>> {
+async fn read(state: &State, bucket: Bucket, after: Option<&String>, count: usize) -> Result<Vec<StreamId>> {
+    let start = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
     let reply =
-        state.command(cmd("XRANGE").arg(keys::outbox(bucket)).arg("-").arg("+").arg("COUNT").arg(count)).await?;
+        state.command(cmd("XRANGE").arg(keys::outbox(bucket)).arg(start).arg("+").arg("COUNT").arg(count)).await?;
     let reply = StreamRangeReply::from_redis_value(reply);
     Ok(reply.map(|reply| reply.ids).unwrap_or_default())
 }
@@ -119,30 +143,42 @@ async fn acknowledge(state: &State, bucket: Bucket, ids: &[String]) -> Result<()
 
 /// An outbox entry as an event; fields are those that `record.lua` writes.
 fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
-    let field = |name: &str| entry.get::<String>(name);
+    let field = |name: &str| entry.get::<String>(name).filter(|text| storable(text));
     let (millis, _) = entry.id.split_once('-')?;
     let common: HashMap<String, serde_json::Value> = serde_json::from_str(&field("c")?).ok()?;
-    let word = |name: &str| common.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let word = |name: &str| match common.get(name) {
+        None => Some(String::new()),
+        Some(value) => value.as_str().filter(|text| storable(text)).map(str::to_owned),
+    };
     let session = field("s")?;
     let session_id = match session.as_str() {
         "" => String::new(),
         key_text => SessionId::from_key_text(bucket, key_text)?.to_string(),
     };
     Some(QueuedEvent {
-        queued_at: Timestamp::from_millis(millis.parse().ok()?),
+        queued_at: instant(millis.parse().ok()?)?,
         event: AuditEvent {
             event_id: field("i")?,
-            occurred_at: Timestamp::from_millis(common.get("at")?.as_i64()?),
+            occurred_at: instant(common.get("at")?.as_i64()?)?,
             event_type: field("t")?,
             application_id: field("a")?,
             subject: format!("{bucket}.{}", field("u")?),
             session_id,
-            actor: word("actor"),
+            actor: word("actor")?,
             reason: field("r")?,
-            request_id: word("requestId"),
+            request_id: word("requestId")?,
         },
     })
 }
 
-/// How many chains there are, for a run that fans out.
-pub const CHAIN_BUCKETS: u16 = BUCKETS_PER_CHAIN_GROUP;
+/// One text that PostgreSQL refuses would stop its whole batch, for ever.
+fn storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+/// An instant that PostgreSQL gives back as it is; the chain is over its milliseconds.
+fn instant(millis: i64) -> Option<Timestamp> {
+    let instant = Timestamp::from_millis(millis);
+    let stored = instant.to_offset_date_time().unix_timestamp_nanos();
+    (stored == i128::from(millis) * 1_000_000).then_some(instant)
+}
