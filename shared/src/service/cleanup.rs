@@ -4,14 +4,15 @@ use super::catch_up;
 use super::runtime::operation;
 use super::state::{State, run_on};
 use crate::adapters::dynamodb::revocations::Revocations;
-use crate::adapters::redis::connection;
-use crate::adapters::redis::scripts::{self, Swept};
+use crate::adapters::redis::connection::{self, Connection};
+use crate::adapters::redis::scripts;
 use crate::clock;
 use crate::core::audit::Actor;
 use crate::core::id::Bucket;
 use crate::core::time::Timestamp;
 use crate::error::Result;
-use crate::limits::SWEEP_BATCH;
+use crate::limits::{SWEEP_BATCH, SWEEP_CONCURRENCY};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use serde::Serialize;
 
 /// What a run did.
@@ -40,29 +41,48 @@ pub async fn sweep(
 ) -> Result<Cleaned> {
     let mut connection = state.connection().await?;
     Box::pin(catch_up::catch_up(&mut connection, ledger, clock::now())).await?;
-    let mut cleaned = Cleaned::default();
-    for bucket in Bucket::range(first, last) {
-        loop {
-            let now = clock::now();
-            if now >= until {
-                cleaned.more = true;
-                return Ok(cleaned);
-            }
-            let operation = operation(&Actor::Service, "cleanup-sessions", now)?;
-            let call = scripts::sweep(bucket, &operation, now);
-            let reply = run_on(&mut connection, &call).await.map_err(|error| connection::classify(&error))?;
-            let swept = scripts::swept(reply)?;
-            add(&mut cleaned, swept);
-            if swept.looked_at < SWEEP_BATCH as u64 {
-                break;
-            }
-        }
+    // Most buckets have nothing due: what a sweep costs is waiting, and waiting is shared.
+    let cleaned = stream::iter(Bucket::range(first, last))
+        .map(|bucket| sweep_bucket(connection.clone(), bucket, until))
+        .buffer_unordered(SWEEP_CONCURRENCY)
+        .try_fold(Cleaned::default(), |sum, bucket| future::ready(Ok(sum.with(&bucket))))
+        .await?;
+    // The result of a scheduled run goes nowhere, so the log has to tell.
+    let Cleaned { looked_at, ended, unreadable, more, .. } = cleaned;
+    if unreadable > 0 {
+        tracing::warn!(unreadable, "session records that this release can not read");
     }
+    tracing::info!(looked_at, ended, unreadable, more, "expired sessions swept");
     Ok(cleaned)
 }
 
-fn add(cleaned: &mut Cleaned, swept: Swept) {
-    cleaned.looked_at += swept.looked_at;
-    cleaned.ended += swept.ended;
-    cleaned.unreadable += swept.unreadable;
+async fn sweep_bucket(mut connection: Connection, bucket: Bucket, until: Timestamp) -> Result<Cleaned> {
+    let mut cleaned = Cleaned::default();
+    loop {
+        let now = clock::now();
+        if now >= until {
+            cleaned.more = true;
+            return Ok(cleaned);
+        }
+        let operation = operation(&Actor::Service, "cleanup-sessions", now)?;
+        let call = scripts::sweep(bucket, &operation, now);
+        let reply = run_on(&mut connection, &call).await.map_err(|error| connection::classify(&error))?;
+        let swept = scripts::swept(reply)?;
+        cleaned.looked_at += swept.looked_at;
+        cleaned.ended += swept.ended;
+        cleaned.unreadable += swept.unreadable;
+        if swept.looked_at < SWEEP_BATCH as u64 {
+            return Ok(cleaned);
+        }
+    }
+}
+
+impl Cleaned {
+    fn with(mut self, bucket: &Cleaned) -> Self {
+        self.looked_at += bucket.looked_at;
+        self.ended += bucket.ended;
+        self.unreadable += bucket.unreadable;
+        self.more |= bucket.more;
+        self
+    }
 }
