@@ -179,7 +179,7 @@ async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Re
         created_at: now.millis(),
         version: 1,
     };
-    check(&application)?;
+    check(&application, "application")?;
     let key = new_key(&application)?;
     application.rotate_key(&key, now, 0);
     if !table.save(&application, None).await? {
@@ -188,7 +188,8 @@ async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Re
     Ok(Answer::One { application: view(&application), application_key: Some(key.reveal()) })
 }
 
-fn check(application: &Application) -> Result<()> {
+/// `place` is the member of the payload that the fields stand in.
+fn check(application: &Application, place: &str) -> Result<()> {
     let mut errors = application.policy.violations();
     for (field, id) in [("applicationId", &application.application_id), ("groupId", &application.group_id)] {
         if ApplicationId::parse(id).is_none() {
@@ -197,6 +198,9 @@ fn check(application: &Application) -> Result<()> {
     }
     if application.name.trim().is_empty() || application.name.len() > SHORT_TEXT_BYTES_MAX {
         errors.push(FieldError::new("name", format!("must be 1 to {SHORT_TEXT_BYTES_MAX} bytes long")));
+    }
+    for error in &mut errors {
+        error.field = format!("{place}.{}", error.field);
     }
     if errors.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(errors)) }
 }
@@ -220,7 +224,7 @@ async fn change(
         let expected = application.version;
         let application_key = change(&mut application)?;
         application.version += 1;
-        check(&application)?;
+        check(&application, "changes")?;
         if table.save(&application, Some(expected)).await? {
             return Ok(Answer::One { application: view(&application), application_key });
         }
