@@ -7,8 +7,7 @@ use super::jwt_provider;
 use super::time::Timestamp;
 use crate::limits::{ACCESS_TOKEN_BYTES_MAX, ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use ring::signature::KeyPair;
 use serde::{Deserialize, Serialize};
 
 const TYPE: &str = "at+jwt";
@@ -106,7 +105,7 @@ pub struct VerifyingKey {
 impl VerifyingKey {
     /// The public half of a PKCS#8 P-256 key.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()?;
+        let pair = jwt_provider::key_pair(pkcs8)?;
         let point: &[u8; 65] = pair.public_key().as_ref().try_into().ok()?;
         let (x, y) = (crypto::encode(&point[1..33]), crypto::encode(&point[33..]));
         // RFC 7638 §3.2: the required members in lexicographic order, without white space.
@@ -217,6 +216,8 @@ fn signature_only() -> Validation {
 mod tests {
     use super::*;
     use crate::core::id::Bucket;
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
     const ISSUER: &str = "https://sessions.example";
 

@@ -19,11 +19,16 @@ pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
+/// The key pair of a PKCS#8 document. ring blinds its arithmetic and salts its signatures with a generator of its own,
+/// the one source of randomness in the core: no result depends on it beyond a signature's bytes.
+pub(super) fn key_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()
+}
+
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     match algorithm {
         Algorithm::ES256 => {
-            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_bytes(), &SystemRandom::new())
-                .map_err(|_| ErrorKind::InvalidEcdsaKey)?;
+            let pair = key_pair(key.as_bytes()).ok_or(ErrorKind::InvalidEcdsaKey)?;
             Ok(Box::new(Es256Signer(pair)))
         }
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
