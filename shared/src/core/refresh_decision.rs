@@ -6,7 +6,8 @@
 //! 1. another application's family: as if the session did not exist
 //! 2. tombstone: ended, with its reason
 //! 3. epoch, absolute or idle timeout: lapsed, with its reason
-//! 4. the operation that made the current generation, run again: its first result
+//! 4. the operation that made the current generation, or proved the replay that ended the session, run again: its
+//!    first result
 //! 5. two or more generations back: proof of replay
 //! 6. one generation back, window over: proof of replay
 //! 7. one generation back inside the window, another device: proof of replay
@@ -78,6 +79,7 @@ pub fn decide(header: &Header, epoch: u32, now: Timestamp, presented: &Presented
         return Decision::Missing;
     }
     match liveness(header, epoch, now) {
+        Liveness::Ended(EndReason::Reuse) if presented.operation == header.last_operation => return Decision::Replay,
         Liveness::Ended(reason) => return Decision::Ended(reason),
         Liveness::Lapsed(reason) => return Decision::Lapsed(reason),
         Liveness::Alive => {}
@@ -176,6 +178,14 @@ mod tests {
         let again = Presented { operation: [2; 8], ..presented(4) };
         let without_grace = Header { grace_seconds: 0, ..header() };
         assert_eq!(decide(&without_grace, 0, at(2000), &again), Decision::Successor { generation: 5 });
+    }
+
+    #[test]
+    fn case_4_the_operation_that_proved_a_replay_proves_it_again() {
+        let ended = Header { state: State::Ended(EndReason::Reuse), ..header() };
+        let again = Presented { operation: [2; 8], ..presented(3) };
+        assert_eq!(decide(&ended, 0, at(1001), &again), Decision::Replay);
+        assert_eq!(decide(&ended, 0, at(1001), &presented(3)), Decision::Ended(EndReason::Reuse));
     }
 
     #[test]

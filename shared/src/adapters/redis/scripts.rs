@@ -227,8 +227,9 @@ pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
     let reply = items(reply)?;
     let epoch = |value| u32::try_from(integer(value)?).map_err(|_| UnexpectedReply);
     Ok(match text(reply.first())? {
-        "created" => Created::Admitted { epoch: epoch(reply.get(1))?, evicted: sessions(bucket, &reply[2..])? },
-        "repeated" => Created::Admitted { epoch: epoch(reply.get(1))?, evicted: Vec::new() },
+        "created" | "repeated" => {
+            Created::Admitted { epoch: epoch(reply.get(1))?, evicted: sessions(bucket, &reply[2..])? }
+        }
         "replayed" => {
             let mut named = sessions(bucket, &reply[1..])?;
             if named.is_empty() {

@@ -4,7 +4,7 @@
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
 --       6 on limit (0 reject, 1 evict oldest, 2 evict least recent)  7 event id  8 event common  9 application id
 --       10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
--- Reply {'created', epoch, evicted…} | {'repeated', epoch} the same operation again | {'replayed', key text, evicted…}
+-- Reply {'created', epoch, evicted…} | {'repeated', epoch, evicted…} the same operation again | {'replayed', key text, evicted…}
 --       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
 local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
@@ -31,7 +31,18 @@ local existing = read(KEYS[1])
 if existing then
   if existing.err then return existing end
   if existing.operation == operation then
-    return {'repeated', existing.epoch}
+    -- Whom the first run evicted stands in the events that it has just appended.
+    local reply = {'repeated', existing.epoch}
+    for _, entry in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1000)) do
+      local field = {}
+      for index = 1, #entry[2], 2 do
+        field[entry[2][index]] = entry[2][index + 1]
+      end
+      if field.i == event_of(event_id, field.s) and field.r == REASONS[EVICTED] then
+        table.insert(reply, 3, field.s)
+      end
+    end
+    return reply
   end
   return redis.error_reply('COLLISION session id')
 end
@@ -58,10 +69,8 @@ local surplus = #live + 1 - max
 if surplus > 0 and on_limit == 0 then
   return {'limit'}
 end
-local events = 0
 local function finish_one(entry, reason)
-  events = events + 1
-  finish(slot, entry.sid, entry.h, reason, now, operation, tombstone, KEYS[5], event_id .. '.' .. events, common)
+  finish(slot, entry.sid, entry.h, reason, now, operation, tombstone, KEYS[5], event_of(event_id, entry.sid), common)
 end
 for _, entry in ipairs(dead) do
   if entry.h then
@@ -77,7 +86,7 @@ if surplus > 0 then
     if a.h[field] ~= b.h[field] then
       return a.h[field] < b.h[field]
     end
-    return a.sid < b.sid
+    return precedes(a.sid, b.sid)
   end)
   for index = 1, surplus do
     finish_one(live[index], EVICTED)

@@ -28,7 +28,7 @@ for _, member in ipairs(redis.call('ZREVRANGEBYSCORE', KEYS[1], start, '-inf')) 
   local record_key = key(slot, 's', member)
   local h = read(record_key)
   if h and not h.err and h.state == ACTIVE and h.app == application and not lapsed(h, epoch, now) then
-    if not after or h.created < after or (h.created == after and member < after_sid) then
+    if not after or h.created < after or (h.created == after and precedes(member, after_sid)) then
       table.insert(reply, {member, prefix(record_key, h)})
       if #reply > limit + 1 then
         return reply

@@ -21,7 +21,8 @@ local function read(record_key)
   if #bytes == 0 then
     return nil
   end
-  if #bytes < HEADER_BYTES or string.byte(bytes, 1) ~= 1 then
+  local format, state = string.byte(bytes, 1, 2)
+  if #bytes < HEADER_BYTES or format ~= 1 or (state ~= ACTIVE and state ~= ENDED) then
     return redis.error_reply('UNREADABLE record')
   end
   local h = {}
@@ -37,9 +38,30 @@ local function pack(h)
     h.device, h.grace)
 end
 
+-- The number after another. Generations stay at the largest, as in core::refresh_decision.
+local function next_generation(generation)
+  return math.min(generation + 1, 4294967295)
+end
+
+-- Versions and revisions go round, as in Rust.
+local function next_number(number)
+  return (number + 1) % 4294967296
+end
+
+-- Whether one key text comes before another, byte by byte: `<` on strings follows the server's locale.
+local function precedes(one, other)
+  for at = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, at), string.byte(other, at)
+    if a ~= b then
+      return a < b
+    end
+  end
+  return #one < #other
+end
+
 -- Writes the header in place; attributes, sealed data and TTL stay.
 local function patch(record_key, h)
-  h.revision = (h.revision + 1) % 4294967296
+  h.revision = next_number(h.revision)
   redis.call('SETRANGE', record_key, 0, pack(h))
 end
 
@@ -83,12 +105,18 @@ local function emit(outbox_key, id, kind, reason, sid, tag, application, common)
   redis.call('XADD', outbox_key, '*', 'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common)
 end
 
+-- The id of an operation's event about one of several sessions. It must not depend on how many came before: the same
+-- operation may run again over what the first run left.
+local function event_of(event_id, sid)
+  return event_id .. '.' .. sid
+end
+
 -- Ends a session: tombstone without attributes and data, out of index and expiry queue, one event.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
   local record_key = key(slot, 's', sid)
   local application = attribute(record_key, h, 2)
   h.state, h.reason, h.ended, h.attributes, h.operation = ENDED, reason, now, 0, operation
-  h.revision = (h.revision + 1) % 4294967296
+  h.revision = next_number(h.revision)
   local ttl = math.max(60000, math.min(tombstone_millis, h.absolute - now))
   redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)

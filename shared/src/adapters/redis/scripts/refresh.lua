@@ -17,7 +17,10 @@ if h.err then return h end
 if h.app ~= application then -- case 1
   return {'missing'}
 end
-if h.state ~= ACTIVE then -- case 2
+if h.state ~= ACTIVE then -- case 2, or case 4 for an operation that proved a replay
+  if h.reason == REUSE and h.operation == operation then
+    return {'replay'}
+  end
   return {'ended', h.reason}
 end
 local reason = lapsed(h, epoch_of(KEYS[3]), now)
@@ -25,7 +28,7 @@ if reason then -- case 3
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
   return {'lapsed', reason}
 end
-if operation == h.operation and generation + 1 == h.generation then -- case 4
+if operation == h.operation and next_generation(generation) == h.generation then -- case 4
   return {'successor', prefix(KEYS[1], h)}
 end
 
@@ -52,7 +55,7 @@ if judged >= 0 and judged ~= h.revision then -- case 10
 end
 
 local healed = generation > h.generation
-h.generation = generation + 1 -- cases 11 and 12
+h.generation = next_generation(generation) -- cases 11 and 12
 h.rotated = now
 h.active = math.max(h.active, now)
 h.operation = operation

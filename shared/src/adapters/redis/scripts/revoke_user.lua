@@ -34,7 +34,7 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, tonumber(ARGV[9]) - 1))
     redis.call('ZREM', KEYS[2], member)
   elseif h.epoch < epoch then
     ended = ended + 1
-    finish(slot, member, h, REVOKE_ALL, now, operation, tombstone, KEYS[3], event_id .. '.' .. ended, common)
+    finish(slot, member, h, REVOKE_ALL, now, operation, tombstone, KEYS[3], event_of(event_id, member), common)
   end
 end
 return {ended, kept}

@@ -26,7 +26,7 @@ for _, sid in ipairs(due) do
     local reason = lapsed(h, epoch_of(key(slot, 'e', h.tag)), now)
     if reason then
       ended = ended + 1
-      finish(slot, sid, h, reason, now, operation, tombstone, KEYS[2], event_id .. '.' .. ended, common)
+      finish(slot, sid, h, reason, now, operation, tombstone, KEYS[2], event_of(event_id, sid), common)
     else
       redis.call('ZADD', KEYS[1], string.format('%d', math.min(h.active + h.idle * 1000, h.absolute)), sid)
     end

@@ -24,7 +24,7 @@ if reason then
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
   return {'lapsed', reason}
 end
-if h.operation == operation and h.version == expected + 1 then
+if h.operation == operation and h.version == next_number(expected) then
   return {'updated', prefix(KEYS[1], h)}
 end
 if h.version ~= expected then
@@ -36,8 +36,8 @@ if ARGV[11] == 'this' then
     return {'version', h.version}
   end
 end
-h.version = expected + 1
-h.revision = (h.revision + 1) % 4294967296
+h.version = next_number(expected)
+h.revision = next_number(h.revision)
 h.active = math.max(h.active, now)
 h.operation = operation
 local attributes = redis.call('GETRANGE', KEYS[1], HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
