@@ -1,0 +1,238 @@
+//! The document against the code: limits, words and the error table.
+
+use integration_tests::{Value, json};
+use shared::adapters::http::problem::{oauth_problem, problem, row};
+use shared::core::application::Scope;
+use shared::core::attributes::DEVICE_TYPES;
+use shared::core::end_reason::{self, EndReason};
+use shared::error::{Asker, Dependency, Error};
+use shared::limits;
+
+use std::collections::BTreeSet;
+
+use super::contract::{document, operations, resolve, schema_errors, step};
+
+fn number(pointer: &str) -> u64 {
+    document().pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("no number at {pointer}"))
+}
+
+fn words(pointer: &str) -> BTreeSet<String> {
+    let list = document().pointer(pointer).and_then(Value::as_array).unwrap_or_else(|| panic!("no list at {pointer}"));
+    list.iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
+}
+
+/// One error of each kind. The match has no wildcard: a new kind does not compile until it stands here.
+fn every_error() -> Vec<Error> {
+    let ended = |asker| Error::SessionEnded { reason: EndReason::Idle, asker };
+    let errors = vec![
+        Error::field("device.type", "is wrong"),
+        Error::CredentialMissing,
+        Error::CredentialInvalid("for the log"),
+        Error::RefreshTokenInvalid,
+        Error::RefreshTokenReused,
+        ended(Asker::Holder),
+        ended(Asker::Application),
+        Error::InsufficientScope(Scope::SessionsWrite),
+        Error::ApplicationOnly,
+        Error::NotFound,
+        Error::SessionLimitReached,
+        Error::SessionChanged,
+        Error::VersionMismatch { current: 4 },
+        Error::PayloadTooLarge { bytes_max: limits::BODY_BYTES_MAX },
+        Error::UnsupportedMediaType { expected: "application/json" },
+        Error::IdempotencyKeyReused,
+        Error::IfMatchRequired,
+        Error::Internal("for the log".into()),
+        Error::unavailable(Dependency::Redis, "for the log"),
+    ];
+    for error in &errors {
+        match error {
+            Error::InvalidRequest(_)
+            | Error::CredentialMissing
+            | Error::CredentialInvalid(_)
+            | Error::RefreshTokenInvalid
+            | Error::RefreshTokenReused
+            | Error::SessionEnded { .. }
+            | Error::InsufficientScope(_)
+            | Error::ApplicationOnly
+            | Error::NotFound
+            | Error::SessionLimitReached
+            | Error::SessionChanged
+            | Error::VersionMismatch { .. }
+            | Error::PayloadTooLarge { .. }
+            | Error::UnsupportedMediaType { .. }
+            | Error::IdempotencyKeyReused
+            | Error::IfMatchRequired
+            | Error::Internal(_)
+            | Error::Unavailable { .. } => {}
+        }
+    }
+    errors
+}
+
+/// Documented error responses of a media type: status, code, the example.
+fn documented_errors(media_type: &str) -> Vec<(u16, String, Value)> {
+    let mut found = Vec::new();
+    for (_, _, pointer) in operations() {
+        let responses = document().pointer(&format!("{pointer}/responses")).and_then(Value::as_object);
+        for status in responses.expect("responses").keys() {
+            let (at, _) = resolve(&format!("{pointer}/responses/{status}"));
+            let content = format!("{at}/content/{}", step(media_type));
+            let codes = document().pointer(&format!("{content}/schema/properties/code/enum")).and_then(Value::as_array);
+            for code in codes.into_iter().flatten().filter_map(Value::as_str) {
+                let (_, example) = resolve(&format!("{content}/examples/{code}"));
+                found.push((status.parse().expect("a status"), code.to_owned(), example["value"].clone()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_error_table_is_that_of_the_code() {
+    let documented = documented_errors("application/problem+json");
+    let answers: BTreeSet<_> = documented.iter().map(|(status, code, _)| (*status, code.clone())).collect();
+    let rows: Vec<_> = every_error().iter().map(row).collect();
+    assert_eq!(answers, rows.iter().map(|row| (row.status.as_u16(), row.code.to_owned())).collect());
+    assert_eq!(words("/components/schemas/ProblemCode/enum"), rows.iter().map(|row| row.code.to_owned()).collect());
+}
+
+#[test]
+fn examples_of_problems_are_what_the_code_writes() {
+    for error in every_error() {
+        let (row, response) = (row(&error), problem(&error));
+        let body: Value = serde_json::from_slice(response.body().as_ref()).expect("a problem");
+        assert_eq!(schema_errors("/components/schemas/Problem", &body), Vec::<String>::new());
+        for (status, code, example) in documented_errors("application/problem+json") {
+            if (status, code.as_str()) != (row.status.as_u16(), row.code) {
+                continue;
+            }
+            for member in ["type", "title", "status", "code", "retryable"] {
+                assert_eq!(example[member], body[member], "{status} {code}");
+            }
+            let members =
+                |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(members(&example), members(&body), "{status} {code}");
+        }
+    }
+}
+
+#[test]
+fn examples_of_oauth_errors_are_what_the_code_writes() {
+    let documented = documented_errors("application/json");
+    assert!(!documented.is_empty());
+    for (status, code, example) in documented {
+        let error =
+            every_error().into_iter().find(|error| (row(error).status.as_u16(), row(error).code) == (status, &code));
+        let response = oauth_problem(&error.unwrap_or_else(|| panic!("no error gives {status} {code}")));
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(serde_json::from_slice::<Value>(response.body().as_ref()).expect("an error"), example);
+    }
+}
+
+#[test]
+fn words_are_those_of_the_code() {
+    let owned = |word: &str| word.to_owned();
+    assert_eq!(words("/components/schemas/DeviceType/enum"), DEVICE_TYPES.into_iter().map(owned).collect());
+    let reasons = end_reason::ALL.into_iter().map(|reason| reason.as_str().to_owned());
+    assert_eq!(words("/components/schemas/EndReason/enum"), reasons.collect());
+    let scopes = [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage];
+    let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
+    for (_, _, pointer) in operations() {
+        let requirements = document().pointer(&format!("{pointer}/security")).and_then(Value::as_array);
+        for requirement in requirements.expect("security").iter().filter_map(Value::as_object) {
+            for (scheme, roles) in requirement {
+                let roles = roles.as_array().expect("roles").iter().map(|role| role.as_str().expect("a scope"));
+                let roles: Vec<_> = roles.collect();
+                assert!(roles.iter().all(|role| scopes.contains(role)), "{pointer}: {roles:?}");
+                assert_eq!(roles.is_empty(), scheme == "accessToken", "{pointer}: applications need a scope");
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_code() {
+    let schemas = "/components/schemas";
+    let usize_limits = [
+        ("ShortText/maxLength", limits::SHORT_TEXT_BYTES_MAX),
+        ("SessionData/x-max-bytes", limits::SESSION_DATA_BYTES_MAX),
+        ("ClientContext/properties/fingerprint/maxLength", limits::FINGERPRINT_BYTES_MAX),
+        ("ClientContext/properties/acceptLanguage/maxLength", limits::USER_AGENT_BYTES_MAX),
+        ("ClientContext/properties/userAgent/maxLength", 8 * limits::USER_AGENT_BYTES_MAX),
+        ("ClientView/properties/userAgent/maxLength", limits::USER_AGENT_BYTES_MAX),
+        ("NewSession/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
+        ("Session/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
+        ("ActiveToken/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
+        ("SessionPage/properties/sessions/maxItems", limits::PAGE_SIZE_MAX),
+        ("UserId/maxLength", shared::core::id::UserId::BYTES_MAX),
+    ];
+    for (pointer, limit) in usize_limits {
+        assert_eq!(number(&format!("{schemas}/{pointer}")), limit as u64, "{pointer}");
+    }
+    let timeouts = [
+        ("idleTimeoutSeconds", limits::IDLE_TIMEOUT_SECONDS_MIN, limits::IDLE_TIMEOUT_SECONDS_MAX),
+        ("absoluteTimeoutSeconds", limits::ABSOLUTE_TIMEOUT_SECONDS_MIN, limits::ABSOLUTE_TIMEOUT_SECONDS_MAX),
+    ];
+    for (field, min, max) in timeouts {
+        let at = format!("{schemas}/NewSession/properties/{field}");
+        assert_eq!((number(&format!("{at}/minimum")), number(&format!("{at}/maximum"))), (min, max), "{field}");
+    }
+    assert_eq!(number(&format!("{schemas}/AccessTokenSeconds/maximum")), limits::ACCESS_TOKEN_SECONDS);
+    assert_eq!(number(&format!("{schemas}/Version/maximum")), u64::from(u32::MAX));
+    let key = "/components/parameters/IdempotencyKey/schema/maxLength";
+    assert_eq!(number(key), limits::IDEMPOTENCY_KEY_BYTES_MAX as u64);
+    assert_eq!(document()["components"]["headers"]["RetryAfter"]["example"], json!(limits::RETRY_AFTER_SECONDS));
+    let page = &document()["paths"]["/sessions/user/{userId}"]["get"]["parameters"][0]["schema"];
+    assert_eq!(page["default"], json!(limits::PAGE_SIZE_DEFAULT));
+    assert_eq!(page["maximum"], json!(limits::PAGE_SIZE_MAX));
+    for (_, _, pointer) in operations() {
+        let at = format!("{pointer}/requestBody");
+        if document().pointer(&at).is_some() {
+            let (_, body) = resolve(&at);
+            let form = body["content"]["application/x-www-form-urlencoded"].is_object();
+            let limit = if form { limits::FORM_BYTES_MAX } else { limits::BODY_BYTES_MAX };
+            assert_eq!(body["x-max-bytes"], json!(limit), "{pointer}");
+        }
+    }
+}
+
+/// Numbers in sentences age unnoticed: each one that is a limit is checked here.
+#[test]
+fn numbers_in_sentences_are_those_of_the_code() {
+    let thousands = |number: usize| match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", number / 1000, number % 1000),
+    };
+    let says = |pointer: &str, text: String| {
+        let sentence = document().pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}"));
+        assert!(sentence.contains(&text), "{pointer} does not say {text:?}: {sentence}");
+    };
+    let schemas = "/components/schemas";
+    says(&format!("{schemas}/UserId/description"), format!("{} bytes", shared::core::id::UserId::BYTES_MAX));
+    says(&format!("{schemas}/ShortText/description"), format!("{} bytes", limits::SHORT_TEXT_BYTES_MAX));
+    let data = format!("{} bytes", thousands(limits::SESSION_DATA_BYTES_MAX));
+    says(&format!("{schemas}/SessionData/description"), data.clone());
+    says(&format!("{schemas}/DataPatch/properties/data/description"), data);
+    let agent =
+        format!("{} bytes; kept up to {}", thousands(8 * limits::USER_AGENT_BYTES_MAX), limits::USER_AGENT_BYTES_MAX);
+    says(&format!("{schemas}/ClientContext/properties/userAgent/description"), agent);
+    let fingerprint = format!("{} bytes", limits::FINGERPRINT_BYTES_MAX);
+    says(&format!("{schemas}/ClientContext/properties/fingerprint/description"), fingerprint);
+    let leeway = format!("({} seconds", limits::CLOCK_LEEWAY_SECONDS);
+    says(&format!("{schemas}/NewSession/properties/authTime/description"), leeway);
+    let hours = format!("{} hours", limits::IDEMPOTENCY_SECONDS / 3600);
+    says("/components/parameters/IdempotencyKey/description", hours);
+    let refresh = "/paths/~1sessions~1{sessionId}~1refresh/post/description";
+    says(refresh, format!("({} seconds by default)", limits::REFRESH_GRACE_SECONDS_DEFAULT));
+    let token = format!("{} seconds", limits::ACCESS_TOKEN_SECONDS);
+    says("/components/securitySchemes/accessToken/description", token);
+    let form = format!("{} bytes", thousands(limits::FORM_BYTES_MAX));
+    says("/components/requestBodies/TokenForm/description", form);
+    for operation in ["~1sessions/post", "~1sessions~1{sessionId}/put", "~1sessions~1{sessionId}/patch"] {
+        let body = format!("{} bytes", thousands(limits::BODY_BYTES_MAX));
+        says(&format!("/paths/{operation}/requestBody/description"), body);
+    }
+    says("/components/headers/KeepForMinutes/description", "five minutes".to_owned());
+    assert_eq!(document()["components"]["headers"]["KeepForMinutes"]["schema"]["const"], "public, max-age=300");
+}
