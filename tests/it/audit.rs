@@ -1,0 +1,12 @@
+//! The audit: one row per change of state, in chains that show every later touch, whatever dies on the way.
+
+#[path = "audit/bad_entries.rs"]
+mod bad_entries;
+#[path = "audit/drain.rs"]
+mod drain;
+#[path = "audit/events.rs"]
+mod events;
+#[path = "audit/kills.rs"]
+mod kills;
+#[path = "audit/tampering.rs"]
+mod tampering;
