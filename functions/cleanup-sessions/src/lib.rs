@@ -2,7 +2,6 @@
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
-use shared::adapters::dynamodb::revocations::Revocations;
 use shared::adapters::jobs::{BucketRange, diagnostic, work_until};
 use shared::adapters::postgres::{self, audit};
 use shared::clock;
@@ -15,8 +14,6 @@ use shared::service::state::State;
 pub struct Job {
     /// Redis.
     pub state: State,
-    /// The revocation ledger.
-    pub ledger: Revocations,
     /// PostgreSQL; one connection per run that looks after partitions.
     pub database: PostgresConfig,
     /// Credentials for IAM authentication.
@@ -30,7 +27,7 @@ pub async fn handle(job: &Job, event: LambdaEvent<Value>) -> std::result::Result
 
 async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Cleaned> {
     let range = BucketRange::from_event(&event.payload)?;
-    let mut cleaned = sweep(&job.state, &job.ledger, range.first, range.last, work_until(&event.context)).await?;
+    let mut cleaned = sweep(&job.state, range.first, range.last, work_until(&event.context)).await?;
     if !range.stated {
         let database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
         audit::ensure_coming_partitions(&database, clock::now()).await?;

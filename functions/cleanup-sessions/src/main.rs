@@ -12,7 +12,7 @@ async fn main() -> Result<(), Error> {
     let aws = AwsConfig::from(&Environment)?;
     let ledger = Revocations::new(Aws::new(aws.clone()).dynamodb(), Tables::from(&Environment).revocations);
     let connector = Connector::new(RedisConfig::from(&Environment)?, Some(aws.clone()));
-    let state = State::new(connector, Some(ledger.clone()));
-    let job = Job { state, ledger, database: PostgresConfig::from(&Environment)?, aws };
+    let state = State::new(connector, Some(ledger));
+    let job = Job { state, database: PostgresConfig::from(&Environment)?, aws };
     run(service_fn(|event| cleanup_sessions::handle(&job, event))).await
 }

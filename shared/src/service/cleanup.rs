@@ -1,9 +1,7 @@
 //! Cleaning up: expired sessions bucket by bucket, ends that Redis has not acknowledged, and retention of the audit.
 
-use super::catch_up;
 use super::runtime::operation;
 use super::state::{State, run_on};
-use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::{self, Connection};
 use crate::adapters::redis::scripts;
 use crate::clock;
@@ -32,15 +30,8 @@ pub struct Cleaned {
 }
 
 /// Applies the ledger, then sweeps the buckets of a range until nothing is due or `until` has come.
-pub async fn sweep(
-    state: &State,
-    ledger: &Revocations,
-    first: Bucket,
-    last: Bucket,
-    until: Timestamp,
-) -> Result<Cleaned> {
-    let mut connection = state.connection().await?;
-    Box::pin(catch_up::catch_up(&mut connection, ledger, clock::now())).await?;
+pub async fn sweep(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Cleaned> {
+    let connection = state.current_connection().await?;
     // Most buckets have nothing due: what a sweep costs is waiting, and waiting is shared.
     let cleaned = stream::iter(Bucket::range(first, last))
         .map(|bucket| sweep_bucket(connection.clone(), bucket, until))

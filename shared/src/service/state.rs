@@ -5,6 +5,7 @@ use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::{self, Connection, Connector};
 use crate::adapters::redis::scripts::{Call, UnexpectedReply};
 use crate::clock;
+use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use redis::{RedisError, Value};
 use tokio::sync::Mutex;
@@ -31,12 +32,28 @@ impl State {
         }
         let now = clock::now();
         let mut connection = self.connector.connect(now).await.map_err(|error| connection::classify(&error))?;
-        if let Some(ledger) = &self.ledger {
-            // Boxed: the SDK's futures are deep, and this path is rare.
-            Box::pin(catch_up::catch_up(&mut connection, ledger, now)).await?;
-        }
+        self.catch_up(&mut connection, now).await?;
         *current = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// A connection for jobs, which send much over it: it has just answered, and its Redis knows the ledger as of now.
+    pub async fn current_connection(&self) -> Result<Connection> {
+        let mut connection = self.connection().await?;
+        if let Err(error) = self.catch_up(&mut connection, clock::now()).await {
+            tracing::info!(%error, "connection replaced");
+            self.forget().await;
+            return self.connection().await;
+        }
+        Ok(connection)
+    }
+
+    async fn catch_up(&self, connection: &mut Connection, now: Timestamp) -> Result<()> {
+        match &self.ledger {
+            // Boxed: the SDK's futures are deep, and this path is rare.
+            Some(ledger) => Box::pin(catch_up::catch_up(connection, ledger, now)).await,
+            None => Ok(()),
+        }
     }
 
     async fn forget(&self) {
