@@ -139,9 +139,11 @@ pub fn classify(error: &RedisError) -> Error {
     Error::unavailable(Dependency::Redis, format_args!("{:?} {}", error.kind(), error.code().unwrap_or("")))
 }
 
-/// Whether the connection is of no more use.
+/// Whether the connection is of no more use. A node that refuses writes is no primary any more: the name leads to
+/// another one by now, but an open connection stays where it is.
 pub fn is_broken(error: &RedisError) -> bool {
-    error.is_connection_dropped()
+    matches!(error.code(), Some("READONLY" | "MASTERDOWN"))
+        || error.is_connection_dropped()
         || error.is_io_error()
         || error.is_connection_refusal()
         || error.is_unrecoverable_error()
