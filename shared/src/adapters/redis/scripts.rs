@@ -22,20 +22,24 @@ struct Lua {
 macro_rules! script {
     ($name:ident, $file:literal) => {
         static $name: Lua = Lua {
-            text: concat!(include_str!("scripts/record.lua"), include_str!($file)),
+        script!($name, $file, "");
+    };
+    ($name:ident, $file:literal, $flags:literal) => {
+            text: concat!($flags, include_str!("scripts/record.lua"), include_str!($file)),
             digest: LazyLock::new(|| Script::new($name.text).get_hash().to_owned()),
         };
     };
 }
 
 script!(CREATE, "scripts/create.lua");
-script!(REFRESH, "scripts/refresh.lua");
+// Those that shrink a record or write it in place also run when memory is short: what they add is one small event. F-06.
+script!(REFRESH, "scripts/refresh.lua", "#!lua flags=allow-oom\n");
 script!(UPDATE, "scripts/update.lua");
-script!(END, "scripts/end.lua");
-script!(REVOKE_USER, "scripts/revoke_user.lua");
-script!(TOUCH, "scripts/touch.lua");
+script!(END, "scripts/end.lua", "#!lua flags=allow-oom\n");
+script!(REVOKE_USER, "scripts/revoke_user.lua", "#!lua flags=allow-oom\n");
+script!(TOUCH, "scripts/touch.lua", "#!lua flags=allow-oom\n");
 script!(LIST, "scripts/list.lua");
-script!(SWEEP, "scripts/sweep.lua");
+script!(SWEEP, "scripts/sweep.lua", "#!lua flags=allow-oom\n");
 
 /// A script with its keys and arguments, ready to be sent any number of times.
 pub struct Call {
