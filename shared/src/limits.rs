@@ -68,6 +68,8 @@ pub const APPLICATION_CACHE_SECONDS: u64 = 60;
 /// Key rings are read again after this many seconds.
 pub const KEY_RING_CACHE_SECONDS: u64 = 300;
 /// A key ring that could not be read again is used no longer than this: a disabled KMS key takes effect.
+/// A key ring that could not be read again is tried again after this many seconds, not at every request.
+pub const KEY_RING_RETRY_SECONDS: u64 = 30;
 pub const KEY_RING_STALE_SECONDS: u64 = 900;
 /// Verified-token digests that a warm environment remembers.
 pub const VERIFIED_TOKENS_MAX: usize = 1024;

@@ -8,7 +8,7 @@ use crate::core::crypto::SecretKey;
 use crate::core::keyring::{KeyUse, Purpose, Ring};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
-use crate::limits::{KEY_RING_CACHE_SECONDS, KEY_RING_STALE_SECONDS};
+use crate::limits::{KEY_RING_CACHE_SECONDS, KEY_RING_RETRY_SECONDS, KEY_RING_STALE_SECONDS};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell};
@@ -49,8 +49,14 @@ fn no_key() -> Error {
     Error::unavailable(Dependency::Kms, "the key ring has no such key: run rotate-keys")
 }
 
-/// Something read at a time.
-type Remembered<T> = Mutex<Option<(Timestamp, Arc<T>)>>;
+/// Something read, when, and when reading it again failed last.
+struct Held<T> {
+    value: Arc<T>,
+    read_at: Timestamp,
+    failed_at: Option<Timestamp>,
+}
+
+type Remembered<T> = Mutex<Option<Held<T>>>;
 
 /// The rings, public keys and routing key of the stack.
 pub struct KeyStore {
@@ -96,29 +102,32 @@ impl KeyStore {
     }
 }
 
-/// What was read less than five minutes ago; else what can be read; else, for ten minutes more, the old.
+/// What was read less than five minutes ago; else what can be read; else, for ten minutes more, the old. After a failure
+/// the old serves for half a minute before the next attempt, so that an outage costs no request its wait.
 async fn remembered<T>(slot: &Remembered<T>, read: impl Future<Output = Result<T>>) -> Result<Arc<T>> {
     let mut slot = slot.lock().await;
     let now = clock::now();
-    if let Some((read_at, value)) = &*slot
-        && *read_at <= now
-        && now < read_at.plus_seconds(KEY_RING_CACHE_SECONDS)
+    let within = |since: Timestamp, seconds: u64| since <= now && now < since.plus_seconds(seconds);
+    let failed_lately = |held: &Held<T>| held.failed_at.is_some_and(|at| within(at, KEY_RING_RETRY_SECONDS));
+    let usable = slot.as_ref().is_some_and(|held| within(held.read_at, KEY_RING_STALE_SECONDS));
+    if let Some(held) = slot.as_ref().filter(|_| usable)
+        && (within(held.read_at, KEY_RING_CACHE_SECONDS) || failed_lately(held))
     {
-        return Ok(value.clone());
+        return Ok(held.value.clone());
     }
-    match (read.await, &*slot) {
+    // A request that runs out of time here leaves the old in its place.
+    match (read.await, slot.as_mut().filter(|_| usable)) {
         (Ok(value), _) => {
             let value = Arc::new(value);
-            *slot = Some((now, value.clone()));
+            *slot = Some(Held { value: value.clone(), read_at: now, failed_at: None });
             Ok(value)
         }
-        (Err(error), Some((read_at, value)))
-            if *read_at <= now && now < read_at.plus_seconds(KEY_RING_STALE_SECONDS) =>
-        {
+        (Err(error), Some(held)) => {
             tracing::warn!(%error, "key ring not read again; the old one serves on");
-            Ok(value.clone())
+            held.failed_at = Some(now);
+            Ok(held.value.clone())
         }
-        (Err(error), _) => {
+        (Err(error), None) => {
             *slot = None;
             Err(error)
         }

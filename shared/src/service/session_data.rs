@@ -1,6 +1,7 @@
 //! Sealing and opening session data.
 
 use super::caches::{Opened, Plaintext};
+use super::key_store::OpenRing;
 use super::runtime::Service;
 use crate::core::envelope::{self, Slot};
 use crate::core::id::SessionId;
@@ -61,13 +62,15 @@ pub async fn open(service: &Service, session: SessionId, record: &SessionRecord)
     if record.sealed.is_empty() {
         return Ok(Map::new());
     }
+    // What was opened before is served only as long as the ring would open it: a disabled key takes effect everywhere.
+    let ring = service.keys.ring(Purpose::Data).await?;
     let version = record.header.version;
     let seal_mark = envelope::seal_mark(&record.sealed);
     let plaintext = match service.opened.get(session, version).filter(|opened| opened.seal_mark == seal_mark) {
         Some(opened) => opened.plaintext,
         None => {
             let plaintext =
-                Arc::new(Zeroizing::new(decrypt(service, Slot { session, version }, &record.sealed).await?));
+                Arc::new(Zeroizing::new(decrypt(&ring, Slot { session, version }, &record.sealed)?));
             let opened = Opened { seal_mark: seal_mark.to_vec(), plaintext: plaintext.clone() };
             service.opened.insert(session, version, opened);
             plaintext
@@ -76,9 +79,8 @@ pub async fn open(service: &Service, session: SessionId, record: &SessionRecord)
     serde_json::from_slice(&plaintext).map_err(|_| does_not_open())
 }
 
-async fn decrypt(service: &Service, slot: Slot, sealed: &[u8]) -> Result<Vec<u8>> {
+fn decrypt(ring: &OpenRing, slot: Slot, sealed: &[u8]) -> Result<Vec<u8>> {
     let key_id = envelope::key_id(sealed).map_err(|_| does_not_open())?;
-    let ring = service.keys.ring(Purpose::Data).await?;
     let key = ring.by_id(KeyUse::Seal, key_id).ok_or_else(does_not_open)?;
     envelope::open(key, slot, sealed).map_err(|_| does_not_open())
 }
