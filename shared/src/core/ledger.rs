@@ -1,5 +1,6 @@
 //! Entries of the revocation ledger: what must stay ended whatever Redis forgets.
 
+use super::crypto;
 use super::end_reason::EndReason;
 use super::id::{Bucket, SessionId, UserSlot, UserTag};
 use super::time::Timestamp;
@@ -45,10 +46,14 @@ impl LedgerEntry {
         }
     }
 
-    /// The sort key inside the bucket: a later entry for the same thing replaces the earlier one.
+    /// The sort key inside the bucket: a later entry for the same thing replaces the earlier one. Entries are made
+    /// before anybody knows whose a session is, so each application has its own: what another one asks for in vain
+    /// must not replace the owner's.
     pub fn sort_key(&self) -> String {
         match self {
-            LedgerEntry::Session { session, .. } => format!("s#{}", session.key_text()),
+            LedgerEntry::Session { session, application_tag, .. } => {
+                format!("s#{}#{}", session.key_text(), crypto::encode(application_tag))
+            }
             LedgerEntry::User { slot, .. } => format!("u#{}", slot.tag.text()),
         }
     }
@@ -57,7 +62,7 @@ impl LedgerEntry {
 /// Reads the parts of a sort key back.
 pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
     match text.split_once('#')? {
-        ("s", session) => SessionId::from_key_text(bucket, session).map(Subject::Session),
+        ("s", rest) => SessionId::from_key_text(bucket, rest.split_once('#')?.0).map(Subject::Session),
         ("u", tag) => UserTag::parse(tag).map(|tag| Subject::User(UserSlot { bucket, tag })),
         _ => None,
     }
@@ -88,3 +93,5 @@ mod tests {
         assert_eq!(parse_sort_key(bucket, "x#1"), None);
     }
 }
+        let by_another = LedgerEntry::Session { session, reason: EndReason::User, application_tag: [1; 8] };
+        assert_ne!(by_another.sort_key(), ended.sort_key());

@@ -2,7 +2,7 @@
 //!
 //! | scope | entry | what |
 //! |---|---|---|
-//! | `b<hex3>` | `s#<session>`, `u#<user tag>` | every end, for as long as what it ended could have lived |
+//! | `b<hex3>` | `s#<session>#<application tag>`, `u#<user tag>` | every end, for as long as what it ended could have lived |
 //! | `pending` | `b<hex3>#…` | ends that Redis has not acknowledged |
 //! | `stores` | an incarnation of Redis | this Redis has had the whole ledger applied |
 
