@@ -132,6 +132,8 @@ pub async fn create_session(
             let read = scripts::read(&[session], slot);
             let (records, _) = scripts::read_reply(service.state.command(&read).await?)?;
             let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
+            // The call that evicted them may have lost its reply, and with it the list.
+            record_evictions(service, &record, &evicted, now).await;
             match record.header.state {
                 RecordState::Active => respond(service, session, &record, evicted, now).await,
                 RecordState::Ended(reason) => Err(Error::SessionEnded { reason, asker: Asker::Application }),
