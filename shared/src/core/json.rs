@@ -24,13 +24,29 @@ impl FieldError {
 /// Parses a body into a type whose structs deny unknown fields.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        FieldError::new(field, describe(error.inner()))
-    })?;
+    let parsed = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| FieldError::new(field(&error.path().to_string(), error.inner()), describe(error.inner())))?;
     deserializer.end().map_err(|_| FieldError::new("body", "must be one JSON document without trailing bytes"))?;
     Ok(parsed)
+}
+
+/// Where the fault is. A field that is missing or stands twice is named by the words of the error; its path ends at the
+/// object around it. Text that breaks off inside an object has no field at all.
+fn field(path: &str, error: &serde_json::Error) -> String {
+    if error.classify() != serde_json::error::Category::Data {
+        return "body".to_owned();
+    }
+    let text = error.to_string();
+    let own = ["missing field `", "duplicate field `"].into_iter().find_map(|start| text.strip_prefix(start));
+    let own = own.and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
+    let around = if path == "." { "" } else { path };
+    match own {
+        None if around.is_empty() => "body".to_owned(),
+        None => around.to_owned(),
+        Some(name) if around.is_empty() || around == name => name.to_owned(),
+        Some(name) if around.ends_with(&format!(".{name}")) => around.to_owned(),
+        Some(name) => format!("{around}.{name}"),
+    }
 }
 
 /// The parser's own words without positions, and without values: a value may be personal or secret.
@@ -138,6 +154,14 @@ mod tests {
         count: Option<u32>,
         #[allow(dead_code)]
         data: Option<StrictObject>,
+        #[allow(dead_code)]
+        nested: Option<Nested>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Nested {
+        #[allow(dead_code)]
+        count: u32,
     }
 
     fn refused(text: &str) -> FieldError {
@@ -148,7 +172,10 @@ mod tests {
     fn refusals_name_the_field_and_hide_the_value() {
         assert_eq!(refused(r#"{"count":"secret"}"#), FieldError::new("count", "expected u32"));
         assert_eq!(refused(r#"{"extra":1}"#).field, "extra");
-        assert_eq!(refused(r#"{"count":1,"count":2}"#).detail, "duplicate field `count`");
+        assert_eq!(refused(r#"{"count":1,"count":2}"#), FieldError::new("count", "duplicate field `count`"));
+        assert_eq!(refused(r#"{"nested":{"count":1,"count":2}}"#).field, "nested.count");
+        assert_eq!(refused(r#"{"nested":{}}"#), FieldError::new("nested.count", "missing field `count`"));
+        assert_eq!(refused(r#"{"nested":{"count":1"#), FieldError::new("body", "must be valid JSON"));
         assert_eq!(refused(r#"{"data":{"a":{"b":1,"b":2}}}"#).field, "data.a");
         assert_eq!(refused(r#"{"data":[]}"#).field, "data");
         assert_eq!(refused(r#"{} {}"#).field, "body");
