@@ -32,6 +32,6 @@ async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body
 
 fn page_size(incoming: &Incoming) -> Result<usize> {
     let Some(text) = incoming.query("limit")? else { return Ok(PAGE_SIZE_DEFAULT) };
-    let size = text.parse().ok().filter(|size| (1..=PAGE_SIZE_MAX).contains(size));
+    let size = text.parse().ok().filter(|size| (1..=PAGE_SIZE_MAX).contains(size) && size.to_string() == text);
     size.ok_or_else(|| shared::error::Error::field("limit", format!("must be 1 to {PAGE_SIZE_MAX}")))
 }

@@ -116,8 +116,9 @@ impl Incoming {
             return Ok(Expected::Any);
         }
         let version = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        // Entity tags are compared as they are: `"01"` was never sent and matches nothing.
         let version =
-            version.filter(|digits| digits.bytes().all(|c| c.is_ascii_digit())).and_then(|digits| digits.parse().ok());
+            version.and_then(|digits| digits.parse::<u32>().ok().filter(|version| version.to_string() == digits));
         version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
     }
 
