@@ -8,7 +8,7 @@ use shared::adapters::http::request::{Incoming, JSON};
 use shared::adapters::http::response::{json, with_etag};
 use shared::adapters::http::serve::{ErrorShape, serve};
 use shared::clock;
-use shared::error::Result;
+use shared::error::{Error as ServiceError, Result};
 use shared::service::refresh::{RefreshRequest, refresh_session};
 use shared::service::runtime::Service;
 
@@ -39,7 +39,8 @@ fn parse(incoming: &Incoming) -> Result<RefreshRequest> {
     let stated = body.client.map(|client| checks.client(Some(client)));
     checks.done()?;
     Ok(RefreshRequest {
-        session: incoming.session_id()?,
+        // A token of this path can not be genuine: the answer is that to any token that belongs elsewhere.
+        session: incoming.session_id().map_err(|_| ServiceError::RefreshTokenInvalid)?,
         refresh_token: body.refresh_token,
         direct: incoming.client(),
         stated,
