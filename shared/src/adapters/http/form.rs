@@ -29,7 +29,10 @@ pub fn token_form(incoming: &Incoming) -> Result<TokenForm> {
     single("token_type_hint")?;
     let token = single("token")?.filter(|token| !token.is_empty());
     let credential = match (incoming.credential()?, single("client_id")?, single("client_secret")?) {
-        (Some(credential), _, _) => Some(credential),
+        (Some(_), _, Some(_)) => {
+            return Err(Error::field("client_secret", "does not go with Authorization (RFC 6749, section 2.3)"));
+        }
+        (Some(credential), _, None) => Some(credential),
         (None, Some(user), Some(password)) => Some(Credential::Basic { user, password }),
         (None, _, _) => None,
     };
