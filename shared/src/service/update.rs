@@ -51,7 +51,15 @@ pub async fn update_session(
     }
     let slot = session.user_slot(service.keys.routing().await?);
     let Base { version, data, seal_mark } = resolve(service, &caller, session, slot, expected, change, now).await?;
-    let sealed = session_data::seal(service, session, version.wrapping_add(1), &data, now).await?;
+    let sealed = match session_data::seal(service, session, version.wrapping_add(1), &data, now).await {
+        Err(error @ Error::PayloadTooLarge { .. }) if seal_mark.is_some() => {
+            // The patch grew data that this environment remembers, perhaps from another application's call. Its size
+            // shows only to those to whom the session exists.
+            get::load(service, &caller, session, slot, now).await?;
+            return Err(error);
+        }
+        outcome => outcome?,
+    };
     let operation = operation(&caller.actor(), request_id, now)?;
     let call = scripts::update(
         &session,
