@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct ApplicationCache {
     table: Applications,
     remembered: Mutex<HashMap<ApplicationId, Remembered>>,
+    /// Known applications by the tag that tokens and records carry.
+    by_tag: Mutex<HashMap<[u8; 8], ApplicationId>>,
 }
 
 /// When a record was read, and what was there.
@@ -24,7 +26,7 @@ const ENTRIES_MAX: usize = 512;
 impl ApplicationCache {
     /// Empty, over the table.
     pub fn new(table: Applications) -> Self {
-        ApplicationCache { table, remembered: Mutex::default() }
+        ApplicationCache { table, remembered: Mutex::default(), by_tag: Mutex::default() }
     }
 
     /// The record, at most a minute old.
@@ -37,11 +39,19 @@ impl ApplicationCache {
             }
         }
         let application = self.table.load(id).await?.map(Arc::new);
+        if application.is_some() {
+            self.by_tag.lock().unwrap_or_else(PoisonError::into_inner).insert(id.tag(), id.clone());
+        }
         let mut entries = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= ENTRIES_MAX {
             entries.clear();
         }
         entries.insert(id.clone(), (now, application.clone()));
         Ok(application)
+    }
+
+    /// Which application a tag stands for, when this environment has met it. Ids never change hands.
+    pub fn id_of(&self, tag: [u8; 8]) -> Option<ApplicationId> {
+        self.by_tag.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).cloned()
     }
 }

@@ -8,7 +8,7 @@ use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::end_reason::EndReason;
-use crate::core::id::{ApplicationId, SessionId};
+use crate::core::id::{ApplicationId, SessionId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::record::SessionRecord;
@@ -65,6 +65,9 @@ pub async fn refresh_session(
         (None, Some(_)) => return Err(Error::field("client", "may be stated by an application with its key only")),
     };
     let slot = token.session.user_slot(service.keys.routing().await?);
+    if backend.is_none() {
+        owner_is_served(service, &token, slot, now).await?;
+    }
     let actor = if backend.is_some() { Actor::Application } else { Actor::Holder };
     let operation = operation(&actor, request_id, now)?;
     let digests = context.digests(key);
@@ -118,6 +121,31 @@ async fn backend(
     }
 }
 
+/// Refuses tokens of a disabled application before the script runs. A generation used up for an answer that is never
+/// given would look like a replay once the application is served again, and end an honest user's session. The token
+/// names its application by tag; an environment that has not met the tag looks into the record, one round trip more.
+async fn owner_is_served(service: &Service, token: &RefreshToken, slot: UserSlot, now: Timestamp) -> Result<()> {
+    if let Some(id) = service.applications.id_of(token.application_tag) {
+        return is_served(service, &id, now).await;
+    }
+    let reply = service.state.command(&scripts::read(&[token.session], slot)).await?;
+    let record = scripts::read_reply(reply)?.0.into_iter().next().flatten();
+    let id = record.and_then(|record| ApplicationId::parse(&record.attributes.application_id));
+    match id.filter(|id| id.tag() == token.application_tag) {
+        Some(id) => is_served(service, &id, now).await,
+        // No record of the family, or a tombstone: the script says which.
+        None => Ok(()),
+    }
+}
+
+async fn is_served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<()> {
+    let application = service.applications.get(id, now).await?;
+    application
+        .filter(|application| application.status == ApplicationStatus::Active)
+        .map(drop)
+        .ok_or(Error::CredentialInvalid("application unknown or disabled"))
+}
+
 /// The pair for the record's generation, unless the application has been disabled meanwhile.
 async fn respond(
     service: &Service,
@@ -128,10 +156,7 @@ async fn respond(
 ) -> Result<RefreshedSession> {
     let id = ApplicationId::parse(&record.attributes.application_id)
         .ok_or_else(|| Error::Internal("application id out of grammar".into()))?;
-    let application = service.applications.get(&id, now).await?;
-    if application.is_none_or(|application| application.status != ApplicationStatus::Active) {
-        return Err(Error::CredentialInvalid("application unknown or disabled"));
-    }
+    is_served(service, &id, now).await?;
     Ok(RefreshedSession {
         tokens: present::tokens(service, session, &record, record.header.generation, now).await?,
         session: SessionView::new(session, &record, None).with_current(direct.then_some(true)),
