@@ -23,9 +23,19 @@ pub enum LedgerEntry {
         slot: UserSlot,
         /// Sessions of an earlier epoch are over.
         epoch: u32,
-        /// A session that was spared.
-        spared: Option<SessionId>,
+        /// A session that was spared, and since when.
+        spared: Option<Spared>,
     },
+}
+
+/// The exception of a revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spared {
+    /// The session.
+    pub session: SessionId,
+    /// The last epoch that did not spare it. A record of an earlier epoch had ended before it could be spared, whatever
+    /// Redis says: it was restored, or two revocations overtook each other.
+    pub floor: u32,
 }
 
 /// An entry with its time.
@@ -91,7 +101,7 @@ mod tests {
         assert_eq!(parse_sort_key(bucket, &ended.sort_key()), Some(Subject::Session(session)));
         assert_eq!(parse_sort_key(bucket, &revoked.sort_key()), Some(Subject::User(slot)));
         assert_eq!(parse_sort_key(bucket, "x#1"), None);
-    }
-}
         let by_another = LedgerEntry::Session { session, reason: EndReason::User, application_tag: [1; 8] };
         assert_ne!(by_another.sort_key(), ended.sort_key());
+    }
+}

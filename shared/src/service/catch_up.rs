@@ -49,7 +49,7 @@ async fn apply_pending(
 
 /// How applying an entry went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Applied {
+pub enum Applied {
     /// Redis knows the end.
     Done,
     /// The record is of another release; nothing can use it here, and the entry stays for a release that reads it. It
@@ -58,7 +58,7 @@ enum Applied {
 }
 
 /// Applies one durable end. A Redis that knows it already does not change.
-async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timestamp) -> Result<Applied> {
+pub async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timestamp) -> Result<Applied> {
     let operation = operation_of(entry, now);
     let call = match entry {
         LedgerEntry::Session { session, reason, application_tag } => {

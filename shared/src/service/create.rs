@@ -15,6 +15,7 @@ use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::record::{Header, SessionRecord, State as RecordState};
+use crate::core::session::{Liveness, liveness};
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use crate::limits::USER_AGENT_BYTES_MAX;
@@ -130,13 +131,15 @@ pub async fn create_session(
         }
         Created::Replayed { session, evicted } => {
             let read = scripts::read(&[session], slot);
-            let (records, _) = scripts::read_reply(service.state.command(&read).await?)?;
+            let (records, epoch) = scripts::read_reply(service.state.command(&read).await?)?;
             let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
             // The call that evicted them may have lost its reply, and with it the list.
             record_evictions(service, &record, &evicted, now).await;
-            match record.header.state {
-                RecordState::Active => respond(service, session, &record, evicted, now).await,
-                RecordState::Ended(reason) => Err(Error::SessionEnded { reason, asker: Asker::Application }),
+            match liveness(&record.header, epoch, now) {
+                Liveness::Alive => respond(service, session, &record, evicted, now).await,
+                Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
+                    Err(Error::SessionEnded { reason, asker: Asker::Application })
+                }
             }
         }
         Created::KeyReused => Err(Error::IdempotencyKeyReused),

@@ -1,6 +1,7 @@
 //! Ending one session: ledger first, then Redis. Needs neither KMS nor PostgreSQL.
 
 use super::authenticate::{Caller, Credential, authenticate};
+use super::get;
 use super::runtime::{Service, operation};
 use crate::adapters::redis::scripts::{self, Ended};
 use crate::core::application::Scope;
@@ -35,6 +36,10 @@ pub async fn end_session(
         Caller::Holder(holder) => {
             if holder.session.user_slot(service.keys.routing().await?) != slot {
                 return Err(Error::NotFound);
+            }
+            if holder.session != session {
+                // The ledger learns of an end before Redis is asked, so a holder whose own session is over stops here.
+                get::load(service, &caller, holder.session, slot, now).await?;
             }
             (EndReason::User, Some(holder.session))
         }

@@ -73,7 +73,7 @@ async fn revoke_all(
     request_id: &str,
     now: Timestamp,
 ) -> Result<Progress> {
-    let epoch = service.users.raise_epoch(slot).await?;
+    let (epoch, spared) = service.users.raise_epoch(slot, spared, now).await?;
     let entry = LedgerEntry::User { slot, epoch, spared };
     let operation = operation(&caller.actor(), request_id, now)?;
     let application_id = &caller.application().application_id;

@@ -10,7 +10,7 @@ use super::{Item, classify, n, number, s, text};
 use crate::core::crypto;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{Bucket, SessionId};
-use crate::core::ledger::{LedgerEntry, Recorded, Subject, parse_sort_key};
+use crate::core::ledger::{LedgerEntry, Recorded, Spared, Subject, parse_sort_key};
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::LEDGER_SECONDS;
@@ -164,7 +164,9 @@ impl Revocations {
                     .condition_expression("attribute_not_exists(epoch) OR epoch <= :epoch")
                     .expression_attribute_values(":epoch", n(epoch));
                 match spared {
-                    Some(session) => put.item("spared", s(session.to_string())),
+                    Some(spared) => {
+                        put.item("spared", s(spared.session.to_string())).item("sparedFloor", n(spared.floor))
+                    }
                     None => put,
                 }
             }
@@ -197,7 +199,12 @@ fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Reco
         Subject::User(slot) => LedgerEntry::User {
             slot,
             epoch: number(item, "epoch")?,
-            spared: text(item, "spared").and_then(SessionId::parse),
+            spared: match text(item, "spared") {
+                Some(session) => {
+                    Some(Spared { session: SessionId::parse(session)?, floor: number(item, "sparedFloor")? })
+                }
+                None => None,
+            },
         },
     };
     Some(Recorded { entry, at: Timestamp::from_millis(number(item, "at")?) })

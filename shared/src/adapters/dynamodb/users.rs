@@ -1,8 +1,11 @@
 //! The `users` table: the integer epoch below which all sessions of a user are over.
 
-use super::{classify, n, number, s, unreadable};
-use crate::core::id::UserSlot;
-use crate::error::Result;
+use super::{Item, classify, n, number, s, unreadable};
+use crate::core::id::{SessionId, UserSlot};
+use crate::core::ledger::Spared;
+use crate::core::time::Timestamp;
+use crate::error::{Dependency, Error, Result};
+use crate::limits::LEDGER_SECONDS;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValue;
 
@@ -19,19 +22,77 @@ impl Users {
         Users { client, table }
     }
 
-    /// Raises the user's epoch by one and returns it.
-    pub async fn raise_epoch(&self, slot: UserSlot) -> Result<u32> {
-        let output = self
+    /// Raises the user's epoch by one and returns it. With `spared`, also since when that session has been the one
+    /// exception of every revocation.
+    ///
+    /// | attribute | what |
+    /// |---|---|
+    /// | `epoch`, `raisedAt` | the epoch and when it was reached |
+    /// | `spared` | the exception of the last revocation |
+    /// | `floor`, `floorAt` | epoch and time of the last revocation that did not spare it |
+    pub async fn raise_epoch(
+        &self,
+        slot: UserSlot,
+        spared: Option<SessionId>,
+        now: Timestamp,
+    ) -> Result<(u32, Option<Spared>)> {
+        let Some(session) = spared else {
+            let update = "SET raisedAt = :now REMOVE spared, floor, floorAt ADD epoch :one";
+            let item = self.raise(slot, update, None, now).await?.ok_or_else(|| unreadable(&self.table))?;
+            return Ok((self.epoch(&item)?, None));
+        };
+        let begin = "SET floor = if_not_exists(epoch, :zero), floorAt = if_not_exists(raisedAt, :zero), \
+            epoch = if_not_exists(epoch, :zero) + :one, raisedAt = :now, spared = :session";
+        let go_on = "SET raisedAt = :now ADD epoch :one";
+        let other = "attribute_not_exists(spared) OR spared <> :session";
+        let same = "spared = :session";
+        // Each condition is the opposite of the other; both fail only when another revocation comes between.
+        for (update, condition) in [(begin, other), (go_on, same), (begin, other), (go_on, same)] {
+            if let Some(item) = self.raise(slot, update, Some((condition, session)), now).await? {
+                let reached = Timestamp::from_millis(number(&item, "floorAt").ok_or_else(|| unreadable(&self.table))?);
+                // Nothing from before lives any more, and Redis has forgotten the epoch of that time.
+                let over = reached.plus_seconds(LEDGER_SECONDS) <= now;
+                let floor = if over { 0 } else { number(&item, "floor").ok_or_else(|| unreadable(&self.table))? };
+                return Ok((self.epoch(&item)?, Some(Spared { session, floor })));
+            }
+        }
+        Err(Error::unavailable(Dependency::DynamoDb, "revocations of one user overtake each other"))
+    }
+
+    /// `None` when the condition does not hold.
+    async fn raise(
+        &self,
+        slot: UserSlot,
+        update: &str,
+        condition: Option<(&str, SessionId)>,
+        now: Timestamp,
+    ) -> Result<Option<Item>> {
+        let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
             .key("userTag", s(slot.subject()))
-            .update_expression("ADD epoch :one")
+            .update_expression(update)
             .expression_attribute_values(":one", n(1))
-            .return_values(ReturnValue::UpdatedNew)
-            .send()
-            .await
-            .map_err(|error| classify(&error))?;
-        output.attributes.as_ref().and_then(|item| number(item, "epoch")).ok_or_else(|| unreadable(&self.table))
+            .expression_attribute_values(":now", n(now.millis()))
+            .return_values(ReturnValue::AllNew);
+        if let Some((condition, session)) = condition {
+            request =
+                request.condition_expression(condition).expression_attribute_values(":session", s(session.to_string()));
+            if update.contains(":zero") {
+                request = request.expression_attribute_values(":zero", n(0));
+            }
+        }
+        match request.send().await {
+            Ok(output) => Ok(output.attributes),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(None)
+            }
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
+    fn epoch(&self, item: &Item) -> Result<u32> {
+        number(item, "epoch").ok_or_else(|| unreadable(&self.table))
     }
 }

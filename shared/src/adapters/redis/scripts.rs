@@ -5,6 +5,7 @@
 use super::keys;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::ledger::Spared;
 use crate::core::policy::{OnLimit, SessionLimit};
 use crate::core::record::{SessionRecord, Unreadable};
 use crate::core::refresh_decision::Presented;
@@ -21,18 +22,18 @@ struct Lua {
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
-        static $name: Lua = Lua {
         script!($name, $file, "");
     };
     ($name:ident, $file:literal, $flags:literal) => {
+        static $name: Lua = Lua {
             text: concat!($flags, include_str!("scripts/record.lua"), include_str!($file)),
             digest: LazyLock::new(|| Script::new($name.text).get_hash().to_owned()),
         };
     };
 }
 
-script!(CREATE, "scripts/create.lua");
 // Those that shrink a record or write it in place also run when memory is short: what they add is one small event. F-06.
+script!(CREATE, "scripts/create.lua");
 script!(REFRESH, "scripts/refresh.lua", "#!lua flags=allow-oom\n");
 script!(UPDATE, "scripts/update.lua");
 script!(END, "scripts/end.lua", "#!lua flags=allow-oom\n");
@@ -413,19 +414,19 @@ pub fn ended(reply: Value) -> Reply<Ended> {
 pub fn revoke_user(
     slot: UserSlot,
     epoch: u32,
-    spared: Option<&SessionId>,
+    spared: Option<&Spared>,
     application_id: &str,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
     let mut keys =
         vec![keys::epoch(slot), keys::index(slot), keys::outbox(slot.bucket), keys::expiry_queue(slot.bucket)];
-    keys.extend(spared.map(keys::session));
+    keys.extend(spared.map(|spared| keys::session(&spared.session)));
     Call::new(&REVOKE_USER, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
         .number(epoch)
-        .arg(spared.map(SessionId::key_text).unwrap_or_default())
+        .arg(spared.map(|spared| spared.session.key_text()).unwrap_or_default())
         .arg(operation.mark)
         .arg(&operation.event_id)
         .arg(&operation.common)
@@ -434,6 +435,7 @@ pub fn revoke_user(
         .number((limits::LEDGER_SECONDS + 24 * 3600) * 1000)
         .arg(slot.tag.text())
         .arg(application_id)
+        .number(spared.map_or(0, |spared| spared.floor))
 }
 
 /// How many sessions [`revoke_user`] ended itself; all others of an earlier epoch are over as well.

@@ -4,6 +4,7 @@
 -- KEYS  1 epoch  2 index  3 outbox  4 expiry queue  5 the spared session, when there is one
 -- ARGV  1 hash tag  2 now ms  3 epoch  4 key text of the spared session or ''  5 operation  6 event id
 --       7 event common  8 tombstone ms  9 most sessions to end  10 ms to keep the epoch  11 user tag  12 application id
+--       13 floor: the spared session must have reached this epoch, the last one that did not spare it
 -- Reply {ended count, spared (1 or 0)}
 local slot, now, epoch, spared = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local operation, event_id, common, tombstone = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
@@ -13,7 +14,8 @@ local kept = 0
 if spared ~= '' then
   local h = read(KEYS[5])
   -- A record of another format can not be spared; the epoch rises all the same.
-  if h and not h.err and h.state == ACTIVE and h.tag == ARGV[11] and not lapsed(h, math.min(before, epoch), now) then
+  if h and not h.err and h.state == ACTIVE and h.tag == ARGV[11] and h.epoch >= tonumber(ARGV[13])
+    and not lapsed(h, math.min(before, epoch), now) then
     kept = 1
     if h.epoch < epoch then
       h.epoch = epoch
