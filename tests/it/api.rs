@@ -1,0 +1,81 @@
+//! The HTTP API as its callers see it.
+
+mod access_tokens;
+mod callers;
+mod create;
+mod delete_user;
+mod dependencies;
+mod errors;
+mod expiry;
+mod fuzz;
+mod idempotency;
+mod introspection;
+mod jwt_attacks;
+mod limits;
+mod listing;
+mod merge_patch;
+mod oauth_clients;
+mod payload;
+mod refresh;
+mod revocation;
+mod sessions;
+mod unknown;
+mod update;
+
+use std::collections::BTreeMap;
+
+use integration_tests::routes::percent_encode;
+use integration_tests::{Application, Response, Stack, Value, json};
+
+/// Every scope but `missing`.
+fn scopes_without(missing: &str) -> Vec<&'static str> {
+    let all = ["sessions:create", "sessions:read", "sessions:write", "users:manage"];
+    all.into_iter().filter(|scope| *scope != missing).collect()
+}
+
+/// Another application of the stack, with every scope of this API.
+async fn other_application(stack: &Stack) -> Application {
+    stack.create_application(json!({ "name": "Other", "scopes": scopes_without("") })).await
+}
+
+fn session_path(session_id: &str) -> String {
+    format!("/sessions/{}", percent_encode(session_id))
+}
+
+fn user_path(user_id: &str) -> String {
+    format!("/sessions/user/{}", percent_encode(user_id))
+}
+
+/// The fields a 400 complains about.
+#[track_caller]
+fn refused_fields(response: &Response) -> Vec<String> {
+    assert_eq!((response.status, response.code().as_str()), (400, "invalid_request"), "{response:?}");
+    let document = response.json();
+    let errors = document["errors"].as_array().unwrap_or_else(|| panic!("no errors: {response:?}"));
+    errors.iter().map(|error| error["field"].as_str().expect("a field").to_owned()).collect()
+}
+
+/// All that tells two responses apart, the request's own id aside.
+fn face(response: &Response) -> (u16, BTreeMap<String, String>, String) {
+    let mut headers = response.headers.clone();
+    headers.remove("x-request-id");
+    (response.status, headers, response.text())
+}
+
+/// Asserts that a session is over for the application that owns it, and why.
+#[track_caller]
+fn expect_ended(response: Response, reason: &str) {
+    let document = response.expect_problem(404, "session_ended").json();
+    assert_eq!(document["reason"], reason);
+}
+
+/// Asserts that a session is over for whoever holds its tokens, and why.
+#[track_caller]
+fn expect_ended_for_holder(response: Response, reason: &str) {
+    let document = response.expect_problem(401, "session_ended").json();
+    assert_eq!(document["reason"], reason);
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+}
