@@ -27,7 +27,9 @@ impl State {
     /// not know has been applied to it; nothing is served from a store that forgot a revocation. I-1, F-02, F-03.
     pub async fn connection(&self) -> Result<Connection> {
         let mut current = self.current.lock().await;
-        if let Some(connection) = &*current {
+        if let Some(connection) = &*current
+            && !connection.has_lost_a_node()
+        {
             return Ok(connection.clone());
         }
         let now = clock::now();
@@ -71,21 +73,28 @@ impl State {
     }
 
     /// A broken connection is replaced and the work done once more: sockets die while an environment is frozen, and
-    /// everything sent here gives the same result when it runs twice.
+    /// everything sent here gives the same result when it runs twice. So is a reply that came after a node was lost:
+    /// the client of a cluster may have found the node again and asked it, before it knew the ledger.
     async fn perform(&self, work: Work<'_>) -> Result<Value> {
         let mut connection = self.connection().await?;
-        let error = match work.on(&mut connection).await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        if connection::is_broken(&error) {
-            self.forget().await;
-        }
-        if !connection::worth_a_second_try(&error) {
-            return Err(connection::classify(&error));
+        match work.on(&mut connection).await {
+            Ok(value) if !connection.has_lost_a_node() => return Ok(value),
+            Ok(_) => {}
+            Err(error) => {
+                if connection::is_broken(&error) {
+                    self.forget().await;
+                }
+                if !connection::worth_a_second_try(&error) {
+                    return Err(connection::classify(&error));
+                }
+            }
         }
         let mut connection = self.connection().await?;
-        work.on(&mut connection).await.map_err(|error| connection::classify(&error))
+        let value = work.on(&mut connection).await.map_err(|error| connection::classify(&error))?;
+        if connection.has_lost_a_node() {
+            return Err(Error::unavailable(Dependency::Redis, "nodes are lost again and again"));
+        }
+        Ok(value)
     }
 }
 

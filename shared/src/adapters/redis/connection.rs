@@ -5,14 +5,16 @@ use crate::config::{AwsConfig, RedisConfig};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error};
 use crate::limits::{REDIS_CONNECT_MILLIS, REDIS_RESPONSE_MILLIS};
-use redis::aio::MultiplexedConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, TlsCertificates,
-    Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, RedisResult, TlsCertificates, Value,
 };
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Makes connections.
@@ -26,9 +28,13 @@ pub struct Connector {
 pub enum Connection {
     /// To one node.
     Single(MultiplexedConnection),
-    /// To a cluster: it follows redirections by itself.
-    Cluster(ClusterConnection),
+    /// To a cluster: it follows redirections, and opens lost connections again, by itself.
+    Cluster(ClusterConnection, Losses),
 }
+
+/// Whether a cluster connection has lost a node since it was made.
+#[derive(Clone, Default)]
+pub struct Losses(Arc<AtomicBool>);
 
 impl Connector {
     /// `aws` is needed for IAM authentication only.
@@ -44,16 +50,20 @@ impl Connector {
         let certificates =
             self.config.ca_pem.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) });
         if self.config.cluster {
+            let losses = Losses::default();
             let mut builder = ClusterClientBuilder::new(nodes)
                 .connection_timeout(connect)
                 .response_timeout(response)
+                // Over RESP3 the client tells of nodes it has lost.
+                .use_protocol(ProtocolVersion::RESP3)
+                .push_sender(losses.clone().listener())
                 .retries(3)
                 .min_retry_wait(20)
                 .max_retry_wait(200);
             if let Some(certificates) = certificates {
                 builder = builder.certs(certificates);
             }
-            return Ok(Connection::Cluster(builder.build()?.get_async_connection().await?));
+            return Ok(Connection::Cluster(builder.build()?.get_async_connection().await?, losses));
         }
         let node = nodes.into_iter().next().ok_or_else(|| invalid("no node"))?;
         let client = match certificates {
@@ -82,6 +92,17 @@ impl Connector {
     }
 }
 
+impl Losses {
+    fn listener(self) -> impl AsyncPushSender {
+        move |push: PushInfo| -> Result<(), SendError> {
+            if push.kind == PushKind::Disconnection {
+                self.0.store(true, Ordering::Release);
+            }
+            Ok(())
+        }
+    }
+}
+
 fn invalid(detail: &'static str) -> RedisError {
     RedisError::from((redis::ErrorKind::InvalidClientConfig, detail))
 }
@@ -91,7 +112,16 @@ impl Connection {
     pub async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Connection::Single(connection) => command.query_async(connection).await,
-            Connection::Cluster(connection) => command.query_async(connection).await,
+            Connection::Cluster(connection, _) => command.query_async(connection).await,
+        }
+    }
+
+    /// Whether a node was lost, and perhaps found again, since the connection was made: what that node says now may be
+    /// less than what it said then. A lost single node shows as an error instead.
+    pub fn has_lost_a_node(&self) -> bool {
+        match self {
+            Connection::Single(_) => false,
+            Connection::Cluster(_, losses) => losses.0.load(Ordering::Acquire),
         }
     }
 
@@ -102,7 +132,7 @@ impl Connection {
         command.arg("server").arg("replication");
         let value = match self {
             Connection::Single(connection) => command.query_async(connection).await?,
-            Connection::Cluster(connection) => {
+            Connection::Cluster(connection, _) => {
                 let primaries = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
                 connection.route_command(command, primaries).await?
             }
