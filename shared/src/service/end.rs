@@ -76,6 +76,10 @@ pub async fn in_order(
         (Ok(()), Err(Error::Unavailable { dependency: Dependency::Redis, detail })) => {
             tracing::warn!(detail, "end accepted while Redis is away");
             service.ledger.mark_pending(entry, now).await?;
+            // Redis may be back by now, and may have served others before the mark was there: look again.
+            if let Err(error) = service.state.current_connection().await {
+                tracing::debug!(%error, "still away");
+            }
             Ok(None)
         }
         (Ok(()), Err(error)) => Err(error),
