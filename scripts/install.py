@@ -3,7 +3,7 @@
 
     python3 scripts/install.py services | watch | template | rust ...
 
-services  Redis, PostgreSQL, libfaketime, OpenSSL; moto and boto3 in .dev/venv
+services  Redis, PostgreSQL, libfaketime, OpenSSL, strace; moto and boto3 in .dev/venv
 watch     cargo-lambda in .dev/venv
 template  the SAM command line and cfn-lint in .dev/venv-template
 rust      checks for cargo, rustfmt, clippy and a linker; installs cargo-nextest
@@ -68,6 +68,8 @@ def missing_packages():
         packages.append("openssl")
     if shutil.which("curl") is None:
         packages.append("curl")
+    if shutil.which("strace") is None:
+        packages.append("strace")
     return packages + missing_python()
 
 
