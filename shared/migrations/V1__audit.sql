@@ -34,14 +34,16 @@ CREATE TABLE audit_chain_heads (
 INSERT INTO audit_chain_heads (chain_group, sequence, hash)
 SELECT number, 0, decode(repeat('00', 32), 'hex') FROM generate_series(0, 63) AS number;
 
--- Where each chain goes on after retention dropped what came before: a row is linked to the row before it or to the
--- anchor before it.
+-- What stands for runs of rows that retention dropped: the hash they followed and the hash they ended with. A chain of
+-- rows and anchors has no gap, so a row that is missing is missed on both sides of an anchor as well.
 CREATE TABLE audit_chain_anchors (
-    chain_group smallint    NOT NULL,
-    sequence    bigint      NOT NULL,
-    hash        bytea       NOT NULL,
-    dropped_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (chain_group, sequence)
+    chain_group    smallint    NOT NULL,
+    first_sequence bigint      NOT NULL,
+    previous_hash  bytea       NOT NULL,
+    last_sequence  bigint      NOT NULL,
+    last_hash      bytea       NOT NULL,
+    dropped_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (chain_group, last_sequence)
 );
 
 CREATE FUNCTION audit_ensure_partition(month date) RETURNS void LANGUAGE plpgsql AS $$
@@ -58,9 +60,9 @@ BEGIN
 END
 $$;
 
--- Drops whole months before the given one. Buckets of a chain are queued by stores with clocks of their own, so around
--- midnight rows of two months alternate in the chain: the last hash of every run of dropped rows is kept, not only the
--- last of all. Returns the number of partitions dropped.
+-- Drops whole months before the given one and leaves anchors. Buckets of a chain are queued by stores with clocks of
+-- their own, so around midnight rows of two months alternate in the chain: every run of dropped rows has its anchor.
+-- Returns the number of partitions dropped.
 CREATE FUNCTION audit_drop_before(month date) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     part record;
@@ -78,11 +80,24 @@ BEGIN
         -- No drainer adds a row between reading the hashes and dropping them.
         LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE;
         EXECUTE format(
-            'INSERT INTO audit_chain_anchors (chain_group, sequence, hash)
-             SELECT chain_group, sequence, hash
-             FROM (SELECT chain_group, sequence, hash,
-                          lead(sequence) OVER (PARTITION BY chain_group ORDER BY sequence) AS following FROM %I) AS gone
-             WHERE following IS DISTINCT FROM sequence + 1
+            'INSERT INTO audit_chain_anchors (chain_group, first_sequence, previous_hash, last_sequence, last_hash)
+             WITH runs AS (
+                 SELECT chain_group, min(sequence) AS first, max(sequence) AS last
+                 FROM (SELECT chain_group, sequence,
+                              sequence - row_number() OVER (PARTITION BY chain_group ORDER BY sequence) AS run
+                       FROM %1$I) AS gone
+                 GROUP BY chain_group, run
+             )
+             SELECT runs.chain_group, runs.first,
+                    CASE runs.first WHEN 1 THEN decode(repeat(''00'', 32), ''hex'')
+                                    ELSE coalesce(before.hash, anchor.last_hash, decode('''', ''hex'')) END,
+                    runs.last, final.hash
+             FROM runs
+             JOIN %1$I AS final ON final.chain_group = runs.chain_group AND final.sequence = runs.last
+             LEFT JOIN audit_events AS before
+                    ON before.chain_group = runs.chain_group AND before.sequence = runs.first - 1
+             LEFT JOIN audit_chain_anchors AS anchor
+                    ON anchor.chain_group = runs.chain_group AND anchor.last_sequence = runs.first - 1
              ON CONFLICT DO NOTHING', part.name);
         EXECUTE format('DROP TABLE %I', part.name);
         dropped := dropped + 1;
