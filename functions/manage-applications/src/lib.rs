@@ -5,13 +5,12 @@ use serde_json::Value;
 use shared::adapters::dynamodb::applications::Applications;
 use shared::adapters::jobs::diagnostic;
 use shared::clock;
-use shared::core::json;
 use shared::error::Error;
 use shared::service::manage_applications::{Answer, Command, manage};
 
 /// Carries out the command of the payload.
 pub async fn handle(applications: &Applications, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
     let payload = event.payload.to_string();
-    let command = json::parse::<Command>(payload.as_bytes()).map_err(|error| Error::InvalidRequest(vec![error]));
+    let command = Command::parse(payload.as_bytes()).map_err(|error| Error::InvalidRequest(vec![error]));
     manage(applications, command.map_err(diagnostic)?, clock::now()).await.map_err(diagnostic)
 }

@@ -4,12 +4,13 @@ use crate::adapters::dynamodb::applications::Applications;
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::id::ApplicationId;
-use crate::core::json::FieldError;
+use crate::core::json::{self, FieldError};
 use crate::core::policy::Policy;
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::SHORT_TEXT_BYTES_MAX;
 use crate::random;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// How long the earlier keys stay valid when a rotation does not say: a day to roll out the new one.
@@ -19,46 +20,113 @@ const KEY_OVERLAP_SECONDS_MAX: u64 = 30 * 24 * 3600;
 /// Concurrent changes are tried this often.
 const ATTEMPTS_MAX: usize = 4;
 
-/// An invocation payload.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+/// What an operator asks for.
+#[derive(Debug)]
 pub enum Command {
     /// Makes an application and its first key.
-    Create {
-        /// The application.
-        application: NewApplication,
-    },
+    Create(NewApplication),
     /// Shows one.
-    Get {
-        /// Which.
-        application_id: String,
-    },
+    Get(String),
     /// Shows all.
-    List {},
+    List,
     /// Changes name, scopes or policy; absent fields stay.
-    Update {
-        /// Which.
-        application_id: String,
-        /// What.
-        changes: Changes,
-    },
+    Update(String, Changes),
     /// Makes a new key; earlier ones stay valid for the overlap. A leaked key wants an overlap of 0.
-    Rotate {
-        /// Which.
-        application_id: String,
-        /// Seconds, default one day.
-        overlap_seconds: Option<u64>,
-    },
-    /// Refuses its keys and its users' tokens.
-    Disable {
-        /// Which.
-        application_id: String,
-    },
-    /// Serves it again.
-    Enable {
-        /// Which.
-        application_id: String,
-    },
+    Rotate(String, u64),
+    /// Refuses its keys and its users' tokens, or serves it again.
+    SetStatus(String, ApplicationStatus),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Create,
+    Get,
+    List,
+    Update,
+    Rotate,
+    Disable,
+    Enable,
+}
+
+#[derive(Deserialize)]
+struct AnyPayload {
+    action: Action,
+}
+
+/// An action without anything but its name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainPayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+}
+
+/// An action on one application.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NamingPayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreatePayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application: NewApplication,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct UpdatePayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+    changes: Changes,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RotatePayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+    overlap_seconds: Option<u64>,
+}
+
+impl Command {
+    /// Reads an invocation payload, `{"action": …}`. The action is read first: a tagged enum would forget where in the
+    /// payload a wrong field stands.
+    pub fn parse(payload: &[u8]) -> std::result::Result<Self, FieldError> {
+        let action = json::parse::<AnyPayload>(payload)?.action;
+        Ok(match action {
+            Action::Create => Command::Create(json::parse::<CreatePayload>(payload)?.application),
+            Action::List => {
+                json::parse::<PlainPayload>(payload)?;
+                Command::List
+            }
+            Action::Update => {
+                let UpdatePayload { application_id, changes, .. } = json::parse(payload)?;
+                Command::Update(application_id, changes)
+            }
+            Action::Rotate => {
+                let RotatePayload { application_id, overlap_seconds, .. } = json::parse(payload)?;
+                Command::Rotate(application_id, overlap_seconds.unwrap_or(KEY_OVERLAP_SECONDS_DEFAULT))
+            }
+            Action::Get => Command::Get(json::parse::<NamingPayload>(payload)?.application_id),
+            Action::Disable => {
+                let application_id = json::parse::<NamingPayload>(payload)?.application_id;
+                Command::SetStatus(application_id, ApplicationStatus::Disabled)
+            }
+            Action::Enable => {
+                let application_id = json::parse::<NamingPayload>(payload)?.application_id;
+                Command::SetStatus(application_id, ApplicationStatus::Active)
+            }
+        })
+    }
 }
 
 /// A new application.
@@ -127,17 +195,17 @@ pub enum Answer {
 /// Carries out a command.
 pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> Result<Answer> {
     match command {
-        Command::Create { application } => create(table, application, now).await,
-        Command::Get { application_id } => {
+        Command::Create(application) => create(table, application, now).await,
+        Command::Get(application_id) => {
             let application = load(table, &application_id).await?;
             Ok(Answer::One { application: view(&application), application_key: None })
         }
-        Command::List {} => {
+        Command::List => {
             let mut applications: Vec<_> = table.all().await?.iter().map(view).collect();
             applications.sort_by(|a, b| a.application_id.cmp(&b.application_id));
             Ok(Answer::Many { applications })
         }
-        Command::Update { application_id, changes } => {
+        Command::Update(application_id, changes) => {
             change(table, &application_id, |application| {
                 application.name = changes.name.clone().unwrap_or_else(|| application.name.clone());
                 application.scopes = changes.scopes.clone().unwrap_or_else(|| application.scopes.clone());
@@ -146,8 +214,7 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
             })
             .await
         }
-        Command::Rotate { application_id, overlap_seconds } => {
-            let overlap = overlap_seconds.unwrap_or(KEY_OVERLAP_SECONDS_DEFAULT);
+        Command::Rotate(application_id, overlap) => {
             if overlap > KEY_OVERLAP_SECONDS_MAX {
                 return Err(Error::field("overlapSeconds", format!("must be 0 to {KEY_OVERLAP_SECONDS_MAX}")));
             }
@@ -158,8 +225,7 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
             })
             .await
         }
-        Command::Disable { application_id } => set_status(table, &application_id, ApplicationStatus::Disabled).await,
-        Command::Enable { application_id } => set_status(table, &application_id, ApplicationStatus::Active).await,
+        Command::SetStatus(application_id, status) => set_status(table, &application_id, status).await,
     }
 }
 
