@@ -1,6 +1,6 @@
 //! The audit as a test reads it, and a check of its chains that shares only the hash function with the service.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -57,44 +57,66 @@ pub async fn rows(client: &Client) -> Vec<Row> {
     rows.iter().map(row).collect()
 }
 
-/// What is wrong with the chains, one sentence each: every row follows its predecessor or an anchor, its hash is that of
-/// its content, no event has two rows, and the head is where the chain ends.
+/// What retention left of a run of rows.
+struct Anchor {
+    first: i64,
+    previous: Vec<u8>,
+    last: i64,
+    hash: Vec<u8>,
+}
+
+enum Link {
+    Row(Row),
+    Anchor(Anchor),
+}
+
+/// What is wrong with the chains, one sentence each: rows and anchors follow each other without a gap, the hash of a row
+/// is that of its content, no event has two rows, and the head is where the chain ends.
 pub async fn violations(client: &Client) -> Vec<String> {
     let mut found = Vec::new();
-    let anchors = places(client, "SELECT chain_group, sequence, hash FROM audit_chain_anchors").await;
-    let mut ends = HashMap::<i16, (i64, Vec<u8>)>::new();
+    let mut chains = BTreeMap::<i16, BTreeMap<i64, Link>>::new();
     let mut ids = HashSet::new();
     for row in rows(client).await {
-        let name = format!("chain {} row {} ({})", row.chain_group, row.sequence, row.event.event_id);
+        let (group, sequence) = (row.chain_group, row.sequence);
         if !ids.insert(row.event.event_id.clone()) {
-            found.push(format!("{name} repeats an event"));
+            found.push(format!("event {} has two rows", row.event.event_id));
         }
-        let before = match ends.get(&row.chain_group) {
-            Some((sequence, hash)) if sequence + 1 == row.sequence => Some(hash.clone()),
-            _ if row.sequence == 1 => Some(GENESIS.to_vec()),
-            _ => anchors.get(&(row.chain_group, row.sequence - 1)).cloned(),
-        };
-        match before.and_then(|hash| <[u8; 32]>::try_from(hash).ok()) {
-            None => found.push(format!("{name} follows nothing")),
-            Some(before) if row.event.chain_hash(&before, row.sequence).as_slice() != row.hash => {
-                found.push(format!("{name} has another hash"));
+        if chains.entry(group).or_default().insert(sequence, Link::Row(row)).is_some() {
+            found.push(format!("chain {group} has two rows {sequence}"));
+        }
+    }
+    for (group, anchor) in anchors(client).await {
+        if chains.entry(group).or_default().insert(anchor.first, Link::Anchor(anchor)).is_some() {
+            found.push(format!("chain {group} has an anchor where there is a row"));
+        }
+    }
+    for (group, head, hash) in heads(client).await {
+        let mut end = (0, GENESIS.to_vec());
+        for (sequence, link) in chains.remove(&group).unwrap_or_default() {
+            if sequence != end.0 + 1 {
+                found.push(format!("chain {group} has a gap between {} and {sequence}", end.0));
             }
-            Some(_) => {}
+            end = match link {
+                Link::Row(row) => {
+                    let previous: [u8; 32] = end.1.try_into().unwrap_or_default();
+                    if row.event.chain_hash(&previous, sequence).as_slice() != row.hash {
+                        found.push(format!("chain {group} row {sequence} has another hash"));
+                    }
+                    (sequence, row.hash)
+                }
+                Link::Anchor(anchor) => {
+                    if anchor.previous != end.1 {
+                        found.push(format!("chain {group} anchor {sequence} follows another hash"));
+                    }
+                    (anchor.last, anchor.hash)
+                }
+            };
         }
-        ends.insert(row.chain_group, (row.sequence, row.hash));
-    }
-    for ((group, sequence), hash) in &anchors {
-        let end = ends.entry(*group).or_insert_with(|| (*sequence, hash.clone()));
-        if *sequence > end.0 {
-            *end = (*sequence, hash.clone());
+        if end != (head, hash) {
+            found.push(format!("chain {group} ends at {} and its head is at {head}", end.0));
         }
     }
-    for ((group, sequence), hash) in places(client, "SELECT chain_group, sequence, hash FROM audit_chain_heads").await {
-        let end = ends.remove(&group).unwrap_or_else(|| (0, GENESIS.to_vec()));
-        if end != (sequence, hash) {
-            found.push(format!("chain {group} ends at {} and its head is at {sequence}", end.0));
-        }
-    }
+    found.extend(chains.keys().map(|group| format!("chain {group} has no head")));
     found
 }
 
@@ -119,9 +141,21 @@ pub async fn everything(client: &Client) -> String {
     text
 }
 
-async fn places(client: &Client, query: &str) -> HashMap<(i16, i64), Vec<u8>> {
-    let rows = client.query(query, &[]).await.expect("heads and anchors can be read");
-    rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect()
+async fn anchors(client: &Client) -> Vec<(i16, Anchor)> {
+    let query = "SELECT chain_group, first_sequence, previous_hash, last_sequence, last_hash FROM audit_chain_anchors";
+    let rows = client.query(query, &[]).await.expect("anchors can be read");
+    let anchor = |row: &tokio_postgres::Row| Anchor {
+        first: row.get(1),
+        previous: row.get(2),
+        last: row.get(3),
+        hash: row.get(4),
+    };
+    rows.iter().map(|row| (row.get(0), anchor(row))).collect()
+}
+
+async fn heads(client: &Client) -> Vec<(i16, i64, Vec<u8>)> {
+    let rows = client.query("SELECT chain_group, sequence, hash FROM audit_chain_heads", &[]).await;
+    rows.expect("heads can be read").iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
 }
 
 /// An outbox entry as the scripts write it, for tests that need more events than requests would give.
