@@ -1,0 +1,155 @@
+//! F-05, F-27: the reply is lost after the script has run. What the caller gets, and what is stored, is as if the script
+//! had run once. I-14.
+
+use integration_tests::application::SessionTokens;
+use integration_tests::{Response, Stack, json};
+
+use super::support::*;
+
+async fn stack() -> Stack {
+    Stack::builder().with_redis_proxy().with_environments(2).start().await
+}
+
+/// Sends a request whose reply from Redis is lost on its way, and returns the answer of the function.
+async fn unanswered(stack: &Stack, request: impl Future<Output = Response>) -> Response {
+    stack.redis_proxy().cut_next_reply_to(b"EVALSHA");
+    let response = request.await;
+    assert_eq!(stack.redis_proxy().pending_cuts(), 0, "a reply was cut");
+    response
+}
+
+#[tokio::test]
+async fn f_05_a_creation_happens_once() {
+    let stack = stack().await;
+    let app = &stack.app;
+    warm_up(&stack).await;
+    let before = count_of(&stack, "session.created").await;
+    let body = json!({ "userId": "ada", "data": { "note": "canary" } });
+    let session = SessionTokens::from_created(&unanswered(&stack, app.create_session(body.clone())).await);
+    assert_eq!(session.etag, "\"1\"");
+    let keyed = app.request("POST", "/sessions").header("idempotency-key", "one").json(&body);
+    let second = SessionTokens::from_created(&unanswered(&stack, keyed.clone().send()).await);
+    let replayed = SessionTokens::from_created(&keyed.send().await);
+    assert_eq!((&replayed.session_id, &replayed.refresh_token), (&second.session_id, &second.refresh_token));
+    assert_eq!(app.list("ada").await.json()["sessions"].as_array().map(Vec::len), Some(2));
+    assert_eq!(count_of(&stack, "session.created").await, before + 2);
+    for session in [&session, &second] {
+        app.get(&session.session_id).await.expect(200);
+        app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn f_05_an_eviction_is_told_and_kept_although_the_reply_was_lost() {
+    let policy = json!({ "sessionLimit": { "max": 2, "onLimit": "evict_oldest" } });
+    let stack = Stack::builder().with_redis_proxy().with_policy(policy).with_environments(1).start().await;
+    let app = &stack.app;
+    for key in ["", "one"] {
+        let user = format!("ada{key}");
+        let create = || {
+            let create = app.request("POST", "/sessions").json(&json!({ "userId": user }));
+            if key.is_empty() { create } else { create.header("idempotency-key", key) }
+        };
+        let (first, _) = (app.start_session(&user).await, app.start_session(&user).await);
+        let snapshot = stack.redis().snapshot().await;
+        let created = unanswered(&stack, create().send()).await.expect(201);
+        assert_eq!(created.json()["evicted"], json!([first.session_id]), "key {key:?}");
+        expect_dead("get", &first, &check(app, &first, "get").send().await);
+        let evicted = events(&stack).await.into_iter().filter(|event| event.reason == "evicted").count();
+        assert_eq!(evicted, 1, "key {key:?}");
+        stack.redis().restart_from_snapshot(&snapshot).await;
+        expect_dead("get", &first, &check(app, &first, "get").send().await);
+        stack.redis().restart().await;
+    }
+}
+
+#[tokio::test]
+async fn f_05_a_change_of_data_happens_once() {
+    let stack = stack().await;
+    let app = &stack.app;
+    warm_up(&stack).await;
+    let before = count_of(&stack, "session.updated").await;
+    let session = session_with_data(app, "ada").await;
+    let id = &session.session_id;
+    let put = unanswered(&stack, app.put(id, "\"1\"", json!({ "data": { "n": 1 } }))).await.expect(200);
+    assert_eq!(put.header("etag"), "\"2\"");
+    let patched = unanswered(&stack, app.patch(id, "\"2\"", json!({ "data": { "m": 2 } }))).await.expect(200);
+    assert_eq!(patched.header("etag"), "\"3\"");
+    let any = unanswered(&stack, app.patch(id, "*", json!({ "data": { "k": 3 } }))).await.expect(200);
+    assert_eq!(any.header("etag"), "\"4\"");
+    let read = app.get(id).await.expect(200);
+    assert_eq!((read.header("etag"), &read.json()["data"]), ("\"4\"", &json!({ "n": 1, "m": 2, "k": 3 })));
+    assert_eq!(count_of(&stack, "session.updated").await, before + 3);
+}
+
+#[tokio::test]
+async fn f_05_a_rotation_happens_once() {
+    let policy = json!({ "refreshGraceSeconds": 0 });
+    let stack = Stack::builder().with_redis_proxy().with_policy(policy).with_environments(1).start().await;
+    let app = &stack.app;
+    warm_up(&stack).await;
+    let before = count_of(&stack, "session.refreshed").await;
+    let session = session_with_data(app, "ada").await;
+    let mut token = session.refresh_token.clone();
+    for _ in 0..4 {
+        let refreshed = unanswered(&stack, app.refresh(&session.session_id, &token)).await.expect(200);
+        token = refreshed.json()["refreshToken"].as_str().expect("a token").to_owned();
+    }
+    assert_eq!(count_of(&stack, "session.refreshed").await, before + 4);
+    app.refresh(&session.session_id, &token).await.expect(200);
+}
+
+/// The session is over either way; that the reason is told, logged and kept must not depend on a reply.
+#[tokio::test]
+async fn f_05_a_replay_is_found_once_and_kept_although_the_reply_was_lost() {
+    let policy = json!({ "refreshGraceSeconds": 0 });
+    let stack = Stack::builder().with_redis_proxy().with_policy(policy).with_environments(1).start().await;
+    let app = &stack.app;
+    let session = session_with_data(app, "ada").await;
+    app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
+    let snapshot = stack.redis().snapshot().await;
+    let again = unanswered(&stack, app.refresh(&session.session_id, &session.refresh_token)).await;
+    again.expect_problem(401, "refresh_token_reused");
+    assert_eq!(count_of(&stack, "refresh.replayed").await, 1);
+    assert_eq!(count_of(&stack, "session.ended").await, 1);
+    stack.redis().restart_from_snapshot(&snapshot).await;
+    expect_dead("get", &session, &check(app, &session, "get").send().await);
+}
+
+#[tokio::test]
+async fn f_05_an_end_happens_once() {
+    let stack = stack().await;
+    let app = &stack.app;
+    warm_up(&stack).await;
+    let before = (count_of(&stack, "session.ended").await, count_of(&stack, "user.revoked").await);
+    let sessions = [session_with_data(app, "ada").await, session_with_data(app, "ada").await];
+    unanswered(&stack, app.delete(&sessions[0].session_id)).await.expect(204);
+    unanswered(&stack, app.revoke(&sessions[1].refresh_token)).await.expect(200);
+    let (own, other) = (session_with_data(app, "bob").await, session_with_data(app, "bob").await);
+    let remote = app.request("DELETE", &format!("/sessions/{}", other.session_id)).bearer(&own.access_token);
+    unanswered(&stack, remote.send()).await.expect(204);
+    unanswered(&stack, app.delete_user_sessions("bob")).await.expect(204);
+    for session in [&sessions[0], &sessions[1], &own, &other] {
+        expect_dead("get", session, &check(app, session, "get").send().await);
+    }
+    let after = (count_of(&stack, "session.ended").await, count_of(&stack, "user.revoked").await);
+    assert_eq!(after, (before.0 + 4, before.1 + 1));
+    assert_eq!(pending(&stack).await, 0, "Redis acknowledged everything");
+}
+
+/// Reads lost on the way, before or after they reached Redis, are read again.
+#[tokio::test]
+async fn f_05_a_lost_read_costs_no_request() {
+    let stack = stack().await;
+    let app = &stack.app;
+    warm_up(&stack).await;
+    let session = session_with_data(app, "ada").await;
+    for name in ["get", "get by holder", "introspect"] {
+        stack.redis_proxy().cut_next_reply_to(b"s:{b");
+        check(app, &session, name).send().await.expect(200);
+        assert_eq!(stack.redis_proxy().pending_cuts(), 0, "{name}");
+    }
+    for name in ["list", "list by holder"] {
+        unanswered(&stack, check(app, &session, name).send()).await.expect(200);
+    }
+}

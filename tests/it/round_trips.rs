@@ -1,0 +1,282 @@
+//! What every operation costs in a warm environment: exact numbers of Redis round trips, AWS calls and database
+//! connections, counted by proxies.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use integration_tests::application::SessionTokens;
+use integration_tests::{Application, Request, Response, Stack, Value, json};
+
+/// What an operation asked of its stores.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Cost {
+    redis_round_trips: u64,
+    redis_connections: u64,
+    aws_connections: u64,
+    aws_calls: BTreeMap<String, u64>,
+    database_connections: u64,
+}
+
+impl Cost {
+    /// Redis and nothing else, over the connection that is open already.
+    fn redis(round_trips: u64) -> Self {
+        Cost { redis_round_trips: round_trips, ..Cost::default() }
+    }
+
+    /// With calls of these DynamoDB operations.
+    fn and_dynamodb(mut self, calls: &[(&str, u64)]) -> Self {
+        self.aws_calls = calls.iter().map(|(name, count)| (format!("DynamoDB_20120810.{name}"), *count)).collect();
+        // How many connections the client's pool holds by then is its own affair.
+        self
+    }
+}
+
+/// One environment per function, every store behind a counting proxy.
+async fn counted() -> Stack {
+    let builder = Stack::builder().with_environments(1).with_clock();
+    builder.with_redis_proxy().with_moto_proxy().with_database_proxy().start().await
+}
+
+/// Sends a request to a warm environment and returns the response with what it cost.
+async fn cost(stack: &Stack, request: Request) -> (Response, Cost) {
+    let (redis, moto, database) = (stack.redis_proxy(), stack.moto_proxy(), stack.database_proxy());
+    let before = (redis.counts(), moto.counts(), database.counts(), moto.targets());
+    let response = request.send().await;
+    let redis = redis.counts() - before.0;
+    let calls = moto.targets().into_iter().map(|(target, count)| {
+        let earlier = before.3.get(&target).copied().unwrap_or_default();
+        (target, count - earlier)
+    });
+    let cost = Cost {
+        redis_round_trips: redis.round_trips,
+        redis_connections: redis.connections,
+        aws_connections: (moto.counts() - before.1).connections,
+        aws_calls: calls.filter(|(_, count)| *count > 0).collect(),
+        database_connections: (database.counts() - before.2).connections,
+    };
+    (response, cost)
+}
+
+/// Asserts status and cost of a request.
+async fn costs(stack: &Stack, what: &str, request: Request, status: u16, expected: Cost) -> Response {
+    let (response, mut found) = cost(stack, request).await;
+    let response = response.expect(status);
+    if !expected.aws_calls.is_empty() {
+        found.aws_connections = 0;
+    }
+    assert_eq!(found, expected, "{what}");
+    response
+}
+
+fn get(app: &Application, session: &SessionTokens) -> Request {
+    app.request("GET", &format!("/sessions/{}", session.session_id))
+}
+
+fn change(app: &Application, method: &str, session: &SessionTokens, if_match: &str, data: Value) -> Request {
+    let request = app.request(method, &format!("/sessions/{}", session.session_id)).header("if-match", if_match);
+    match method {
+        "PATCH" => request.body("application/merge-patch+json", json!({ "data": data }).to_string().as_bytes()),
+        _ => request.json(&json!({ "data": data })),
+    }
+}
+
+fn refresh(app: &Application, session: &SessionTokens, token: &str) -> Request {
+    app.request("POST", &format!("/sessions/{}/refresh", session.session_id)).json(&json!({ "refreshToken": token }))
+}
+
+async fn session_with_data(app: &Application, user: &str) -> SessionTokens {
+    SessionTokens::from_created(&app.create_session(json!({ "userId": user, "data": { "cart": [1] } })).await)
+}
+
+#[tokio::test]
+async fn a_read_is_one_round_trip_and_two_when_activity_is_due() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let (session, other) = (session_with_data(app, "ada").await, session_with_data(app, "ada").await);
+    get(app, &session).send().await.expect(200);
+    costs(&stack, "application", get(app, &session), 200, Cost::redis(1)).await;
+    costs(&stack, "application, data not seen before", get(app, &other), 200, Cost::redis(1)).await;
+    let own = get(app, &session).bearer(&session.access_token);
+    costs(&stack, "holder, token not seen before", own.clone(), 200, Cost::redis(1)).await;
+    costs(&stack, "holder", own, 200, Cost::redis(1)).await;
+    let another = get(app, &other).bearer(&session.access_token);
+    costs(&stack, "holder, another own session", another, 200, Cost::redis(1)).await;
+    let stranger = app.start_session("bob").await;
+    let foreign = get(app, &stranger).bearer(&session.access_token);
+    costs(&stack, "holder, a stranger's session", foreign, 404, Cost::redis(0)).await;
+
+    let body = json!({ "userId": "ada", "idleTimeoutSeconds": 60 });
+    let short = SessionTokens::from_created(&app.create_session(body).await);
+    costs(&stack, "activity recorded just now", get(app, &short), 200, Cost::redis(1)).await;
+    // The first touch of all brings its script along.
+    stack.advance(Duration::from_secs(4));
+    get(app, &short).send().await.expect(200);
+    stack.advance(Duration::from_secs(4));
+    costs(&stack, "activity due", get(app, &short), 200, Cost::redis(2)).await;
+    costs(&stack, "activity recorded", get(app, &short), 200, Cost::redis(1)).await;
+}
+
+#[tokio::test]
+async fn a_creation_is_one_round_trip() {
+    let stack = counted().await;
+    let policy = json!({ "sessionLimit": { "max": 2, "onLimit": "evict_oldest" } });
+    let app = stack.create_application(json!({ "name": "Two", "scopes": ["sessions:create"], "policy": policy })).await;
+    app.start_session("warm").await;
+    let create = |user: &str| app.request("POST", "/sessions").json(&json!({ "userId": user, "data": { "a": 1 } }));
+    costs(&stack, "create", create("ada"), 201, Cost::redis(1)).await;
+    let keyed = || create("ada").header("idempotency-key", "8e03978e-40d5-43dd-bc93-6894a57f9324");
+    costs(&stack, "create with Idempotency-Key", keyed(), 201, Cost::redis(1)).await;
+    costs(&stack, "the same again: claim, then record", keyed(), 201, Cost::redis(2)).await;
+    // The eviction goes into the ledger.
+    let evicting = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
+    let evicted = costs(&stack, "create with eviction", create("ada"), 201, evicting).await;
+    assert_eq!(evicted.json()["evicted"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_change_of_data_is_one_round_trip_when_version_and_data_are_known() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let session = session_with_data(app, "ada").await;
+    app.put(&session.session_id, "\"1\"", json!({ "data": { "cart": [2] } })).await.expect(200);
+    let put = change(app, "PUT", &session, "\"2\"", json!({ "cart": [3] }));
+    costs(&stack, "PUT with If-Match", put, 200, Cost::redis(1)).await;
+    let seen = change(app, "PATCH", &session, "\"3\"", json!({ "lang": "en" }));
+    let patched = costs(&stack, "PATCH of data written here", seen, 200, Cost::redis(1)).await;
+    assert_eq!(patched.json()["data"], json!({ "cart": [3], "lang": "en" }));
+    let again = change(app, "PATCH", &session, "\"4\"", json!({ "cart": null }));
+    costs(&stack, "PATCH of a PATCH", again, 200, Cost::redis(1)).await;
+    let any = change(app, "PUT", &session, "*", json!({ "cart": [4] }));
+    costs(&stack, "PUT with If-Match: *", any, 200, Cost::redis(2)).await;
+    let any = change(app, "PATCH", &session, "*", json!({ "cart": [5] }));
+    costs(&stack, "PATCH with If-Match: *", any, 200, Cost::redis(2)).await;
+    let unseen = session_with_data(app, "ada").await;
+    let patch = change(app, "PATCH", &unseen, "\"1\"", json!({ "cart": [6] }));
+    costs(&stack, "PATCH of data not seen here", patch, 200, Cost::redis(2)).await;
+    let stale = change(app, "PUT", &session, "\"1\"", json!({ "cart": [7] }));
+    costs(&stack, "PUT with a stale version", stale, 412, Cost::redis(1)).await;
+}
+
+#[tokio::test]
+async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let body = json!({ "userId": "ada", "client": { "ip": "203.0.113.10", "userAgent": "agent" } });
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    let stated = |token: &str, address: &str| {
+        let client = json!({ "ip": address, "userAgent": "agent" });
+        refresh(app, &session, token).json(&json!({ "refreshToken": token, "client": client }))
+    };
+    // The first one only warms the environment.
+    let first = stated(&session.refresh_token, "203.0.113.10").send().await.expect(200);
+    let second = first.json()["refreshToken"].as_str().expect("a token").to_owned();
+    let rotated = costs(&stack, "rotate", stated(&second, "203.0.113.11"), 200, Cost::redis(1)).await;
+    let third = rotated.json()["refreshToken"].as_str().expect("a token").to_owned();
+    let retried = costs(&stack, "retry in grace", stated(&second, "203.0.113.11"), 200, Cost::redis(1)).await;
+    assert_eq!(retried.json()["refreshToken"], third.as_str());
+    let moved = costs(&stack, "context changed", stated(&third, "198.51.100.7"), 200, Cost::redis(2)).await;
+    let fourth = moved.json()["refreshToken"].as_str().expect("a token").to_owned();
+    let holder = refresh(app, &session, &fourth).anonymous().source_ip("198.51.100.8").user_agent("agent");
+    costs(&stack, "by the holder", holder, 200, Cost::redis(1)).await;
+    costs(&stack, "garbage", refresh(app, &session, "rt_AAAA"), 401, Cost::redis(0)).await;
+    let replayed = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
+    costs(&stack, "replay, with its ledger entry", stated(&second, "203.0.113.11"), 401, replayed).await;
+}
+
+#[tokio::test]
+async fn an_end_is_one_round_trip_and_one_ledger_entry() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let warm = app.start_session("warm").await;
+    app.delete(&warm.session_id).await.expect(204);
+    app.revoke(&warm.refresh_token).await.expect(200);
+    app.delete_user_sessions("warm").await.expect(204);
+    let ledger = || Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
+    let delete = |session: &SessionTokens| app.request("DELETE", &format!("/sessions/{}", session.session_id));
+
+    let session = app.start_session("ada").await;
+    costs(&stack, "delete", delete(&session), 204, ledger()).await;
+    costs(&stack, "delete again", delete(&session), 204, ledger()).await;
+    let (own, other) = (app.start_session("ada").await, app.start_session("ada").await);
+    let remote = delete(&other).bearer(&own.access_token);
+    // Whether the caller's own session lives is settled before the ledger is written.
+    let checked = Cost::redis(2).and_dynamodb(&[("PutItem", 1)]);
+    costs(&stack, "holder deletes another own session", remote, 204, checked).await;
+    let logout = delete(&own).bearer(&own.access_token);
+    costs(&stack, "holder deletes its own", logout, 204, ledger()).await;
+
+    let revoke = |token: &str| app.request("POST", "/revoke").form(&[("token", token)]);
+    let (first, second) = (app.start_session("ada").await, app.start_session("ada").await);
+    costs(&stack, "revoke a refresh token", revoke(&first.refresh_token), 200, ledger()).await;
+    costs(&stack, "revoke an access token", revoke(&second.access_token), 200, ledger()).await;
+    costs(&stack, "revoke garbage", revoke("garbage"), 200, Cost::redis(0)).await;
+
+    let epoch = || [("PutItem", 1), ("UpdateItem", 1)];
+    let holder = app.start_session("ada").await;
+    let all = app.request("DELETE", "/sessions/user/ada");
+    let by_holder = all.clone().bearer(&holder.access_token);
+    costs(&stack, "holder ends all: checked first", by_holder, 204, Cost::redis(2).and_dynamodb(&epoch())).await;
+    costs(&stack, "end all of a user", all, 204, Cost::redis(1).and_dynamodb(&epoch())).await;
+}
+
+#[tokio::test]
+async fn introspection_and_lists_are_one_round_trip() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let session = app.start_session("ada").await;
+    app.introspect(&session.refresh_token).await.expect(200);
+    app.list("ada").await.expect(200);
+    let introspect = |token: &str| app.request("POST", "/introspect").form(&[("token", token)]);
+    for (what, token) in [("access token", &session.access_token), ("refresh token", &session.refresh_token)] {
+        let found = costs(&stack, what, introspect(token), 200, Cost::redis(1)).await;
+        assert_eq!(found.json()["active"], true, "{what}");
+    }
+    costs(&stack, "garbage", introspect("garbage"), 200, Cost::redis(0)).await;
+    let list = app.request("GET", "/sessions/user/ada");
+    costs(&stack, "list", list.clone(), 200, Cost::redis(1)).await;
+    costs(&stack, "list by the holder", list.bearer(&session.access_token), 200, Cost::redis(1)).await;
+}
+
+/// F-07
+#[tokio::test]
+async fn f_07_a_lost_script_costs_one_round_trip_more_and_no_error() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let short = json!({ "userId": "ada", "idleTimeoutSeconds": 60 });
+    let session = SessionTokens::from_created(&app.create_session(short).await);
+    get(app, &session).send().await.expect(200);
+    let refreshed = refresh(app, &session, &session.refresh_token).send().await.expect(200);
+    app.put(&session.session_id, "\"1\"", json!({ "data": {} })).await.expect(200);
+    app.list("ada").await.expect(200);
+    let warm = app.start_session("bob").await;
+    app.delete(&warm.session_id).await.expect(204);
+    app.delete_user_sessions("bob").await.expect(204);
+
+    let flush = || async {
+        let mut connection = stack.redis().connection().await;
+        redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await.expect("SCRIPT FLUSH succeeds");
+    };
+    let create = || app.request("POST", "/sessions").json(&json!({ "userId": "ada" }));
+    let list = || app.request("GET", "/sessions/user/ada");
+    flush().await;
+    costs(&stack, "create", create(), 201, Cost::redis(2)).await;
+    costs(&stack, "create again", create(), 201, Cost::redis(1)).await;
+    flush().await;
+    let token = refreshed.json()["refreshToken"].as_str().expect("a token").to_owned();
+    costs(&stack, "refresh", refresh(app, &session, &token), 200, Cost::redis(2)).await;
+    flush().await;
+    costs(&stack, "update", change(app, "PUT", &session, "\"2\"", json!({})), 200, Cost::redis(2)).await;
+    flush().await;
+    costs(&stack, "list", list(), 200, Cost::redis(2)).await;
+    stack.advance(Duration::from_secs(4));
+    flush().await;
+    costs(&stack, "read with activity due", get(app, &session), 200, Cost::redis(3)).await;
+    let one = app.start_session("bob").await;
+    flush().await;
+    let ledger = Cost::redis(2).and_dynamodb(&[("PutItem", 1)]);
+    let delete = app.request("DELETE", &format!("/sessions/{}", one.session_id));
+    costs(&stack, "delete", delete, 204, ledger).await;
+    flush().await;
+    let epoch = Cost::redis(2).and_dynamodb(&[("PutItem", 1), ("UpdateItem", 1)]);
+    costs(&stack, "end all of a user", app.request("DELETE", "/sessions/user/bob"), 204, epoch).await;
+}
