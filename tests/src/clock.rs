@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
+use time::macros::format_description;
 use time::{Duration, OffsetDateTime};
 
 use crate::settings;
@@ -26,6 +27,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     offset: Duration,
+    /// Where the hands stand still, in place of `offset`.
+    frozen: Option<OffsetDateTime>,
     /// Label of a process → how far its own dial is off the common one.
     skews: HashMap<String, Duration>,
 }
@@ -54,28 +57,36 @@ impl Clock {
     pub fn shift(&self, by: Duration) {
         let mut state = self.inner.state.lock().unwrap();
         state.offset += by;
-        for (label, skew) in &state.skews {
-            self.write(label, state.offset + *skew);
-        }
+        state.frozen = state.frozen.map(|frozen| frozen + by);
+        self.write_all(&state);
+    }
+
+    /// Stops every dial at the next whole second. From then on only [`advance`](Self::advance) and
+    /// [`shift`](Self::shift) move them, by whole seconds.
+    pub fn freeze(&self) {
+        let mut state = self.inner.state.lock().unwrap();
+        let next = OffsetDateTime::now_utc() + state.offset + Duration::SECOND;
+        state.frozen = Some(next.replace_nanosecond(0).expect("zero is valid"));
+        self.write_all(&state);
     }
 
     /// Sets one process apart from the others. Environments are labelled `function/index`, Redis `redis`.
     pub fn skew(&self, label: &str, by: Duration) {
         let mut state = self.inner.state.lock().unwrap();
         state.skews.insert(label.to_owned(), by);
-        self.write(label, state.offset + by);
+        self.write(label, &state, by);
     }
 
     /// What the common clock shows.
     pub fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc() + self.inner.state.lock().unwrap().offset
+        self.inner.state.lock().unwrap().now()
     }
 
     /// The dial of the process labelled `label`.
     pub fn dial(&self, label: &str) -> Dial {
         let mut state = self.inner.state.lock().unwrap();
         let skew = *state.skews.entry(label.to_owned()).or_default();
-        self.write(label, state.offset + skew);
+        self.write(label, &state, skew);
         Dial { clock: self.clone(), label: label.to_owned() }
     }
 
@@ -83,15 +94,36 @@ impl Clock {
         self.inner.directory.path().join(label.replace('/', "~"))
     }
 
-    fn write(&self, label: &str, offset: Duration) {
+    fn write_all(&self, state: &State) {
+        for (label, skew) in &state.skews {
+            self.write(label, state, *skew);
+        }
+    }
+
+    fn write(&self, label: &str, state: &State, skew: Duration) {
         let path = self.path(label);
         let draft = path.with_extension(settings::random_hex(4));
-        let sign = if offset.is_negative() { '-' } else { '+' };
-        let magnitude = offset.unsigned_abs();
-        let text = format!("{sign}{}.{:09}\n", magnitude.as_secs(), magnitude.subsec_nanos());
+        let text = match state.frozen {
+            Some(frozen) => {
+                let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]\n");
+                (frozen + skew).format(&format).expect("a time can be written")
+            }
+            None => {
+                let offset = state.offset + skew;
+                let sign = if offset.is_negative() { '-' } else { '+' };
+                let magnitude = offset.unsigned_abs();
+                format!("{sign}{}.{:09}\n", magnitude.as_secs(), magnitude.subsec_nanos())
+            }
+        };
         // A rename, so that no reader ever sees an empty or a half-written file.
         std::fs::write(&draft, text).expect("the clock can be written");
         std::fs::rename(&draft, &path).expect("the clock can be replaced");
+    }
+}
+
+impl State {
+    fn now(&self) -> OffsetDateTime {
+        self.frozen.unwrap_or_else(|| OffsetDateTime::now_utc() + self.offset)
     }
 }
 
@@ -106,7 +138,7 @@ impl Dial {
     pub fn now(&self) -> OffsetDateTime {
         let state = self.clock.inner.state.lock().unwrap();
         let skew = state.skews.get(&self.label).copied().unwrap_or_default();
-        OffsetDateTime::now_utc() + state.offset + skew
+        state.now() + skew
     }
 
     /// The variables that put a process under this dial.

@@ -32,6 +32,19 @@ async fn a_running_process_sees_the_clock_move() {
 }
 
 #[tokio::test]
+async fn a_frozen_clock_moves_only_when_it_is_moved() {
+    let clock = Clock::new();
+    let environment = under(&clock, "probe/0").await;
+    let seen = async || environment.invoke(&json!({})).await.unwrap()["nowMs"].as_i64().unwrap();
+    clock.advance(Duration::from_secs(2 * 3600));
+    clock.freeze();
+    let frozen = i64::try_from(clock.now().unix_timestamp_nanos() / 1_000_000).unwrap();
+    assert_eq!((seen().await, seen().await), (frozen, frozen));
+    clock.advance(Duration::from_secs(7));
+    assert_eq!(seen().await, frozen + 7000);
+}
+
+#[tokio::test]
 async fn one_process_can_be_set_apart() {
     let clock = Clock::new();
     let (first, second) = (under(&clock, "probe/0").await, under(&clock, "probe/1").await);
