@@ -1,0 +1,13 @@
+//! State machines over random interleavings: the scripts against a model in thousands of steps, and the whole service,
+//! with lost replies and a store that is set back, in fewer.
+
+#[path = "model/restore.rs"]
+mod restore;
+#[path = "model/service.rs"]
+mod service;
+#[path = "model/steps.rs"]
+mod steps;
+#[path = "model/store.rs"]
+mod store;
+#[path = "model/world.rs"]
+mod world;

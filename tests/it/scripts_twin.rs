@@ -1,0 +1,24 @@
+//! Every decision a script takes, against its Rust twin or a small model, on random inputs in a real Redis.
+
+#[path = "scripts_twin/create.rs"]
+mod create;
+#[path = "scripts_twin/end.rs"]
+mod end;
+#[path = "scripts_twin/list.rs"]
+mod list;
+#[path = "scripts_twin/refresh.rs"]
+mod refresh;
+#[path = "scripts_twin/revoke_user.rs"]
+mod revoke_user;
+#[path = "scripts_twin/sweep.rs"]
+mod sweep;
+#[path = "scripts_twin/unreadable.rs"]
+mod unreadable;
+#[path = "scripts_twin/write.rs"]
+mod write;
+
+/// Seed of every case.
+const SEED: u64 = 20_260_101;
+
+/// An instant of the past for scripts that take the time from their caller.
+const BASE: i64 = 1_800_000_000_000;

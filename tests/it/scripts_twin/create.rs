@@ -1,0 +1,271 @@
+//! `create.lua` against `core::admission::admit`, liveness and the rules of idempotency keys. I-4, I-14, T-67.
+
+use std::collections::BTreeMap;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use shared::adapters::redis::keys;
+use shared::adapters::redis::scripts::{self, Claim, Created, Operation};
+use shared::core::admission::{Admission, LiveSession, admit};
+use shared::core::end_reason::EndReason;
+use shared::core::id::{SessionId, UserSlot};
+use shared::core::policy::{OnLimit, SessionLimit};
+use shared::core::record::{Header, SessionRecord, State};
+use shared::core::session::{Liveness, idle_expires_at, liveness};
+use shared::core::time::Timestamp;
+
+use super::{BASE, SEED};
+use crate::script_bench::{
+    Bench, OTHER, OWN, case_rng, operation, pick, random_header, random_session, random_slot, record_of, shifted,
+    tombstone, unreadable,
+};
+
+/// What the user has before.
+struct Held {
+    session: SessionId,
+    record: SessionRecord,
+    /// The bytes in place of the record; nothing for an index entry without one.
+    bytes: Option<Vec<u8>>,
+    readable: bool,
+}
+
+fn held(rng: &mut StdRng, slot: UserSlot, now: Timestamp) -> Held {
+    let mut header = random_header(rng, slot.tag, now);
+    header.epoch = pick(rng, &[3, 3, 3, 3, 2, 4]);
+    header.application_tag = if rng.random_bool(0.8) { OWN } else { OTHER };
+    // Ties are common, so that the order of names decides.
+    header.created_at = shifted(now, -1000 * rng.random_range(1..4));
+    if rng.random_bool(0.6) {
+        header.last_activity_at = shifted(now, -rng.random_range(0..3));
+        header.idle_timeout_seconds = 60;
+    }
+    let record = record_of(rng, header);
+    let readable = rng.random_bool(0.95);
+    let bytes = match (readable, rng.random_bool(0.95)) {
+        (false, _) => Some(unreadable(rng, &record)),
+        (true, true) => Some(record.encode()),
+        (true, false) => None,
+    };
+    Held { session: random_session(slot), record, bytes, readable }
+}
+
+fn newcomer(rng: &mut StdRng, slot: UserSlot, now: Timestamp, operation: &Operation) -> SessionRecord {
+    let header = Header {
+        state: State::Active,
+        version: 1,
+        revision: 1,
+        epoch: 0,
+        generation: 1,
+        created_at: now,
+        last_activity_at: now,
+        absolute_expires_at: now.plus_seconds(pick(rng, &[60, 86_400, 2_592_000])),
+        rotated_at: now,
+        last_operation: operation.mark,
+        ..random_header(rng, slot.tag, now)
+    };
+    record_of(rng, header)
+}
+
+/// The one of the policy's victims and the dead that must end, with the reason of each.
+fn ends(
+    held: &[Held],
+    epoch: u32,
+    now: Timestamp,
+    limit: SessionLimit,
+) -> Option<(Vec<String>, BTreeMap<String, EndReason>)> {
+    let present = || held.iter().filter(|held| held.readable && held.bytes.is_some());
+    let mut live = Vec::new();
+    let mut ends = BTreeMap::new();
+    for held in present() {
+        let header = &held.record.header;
+        let key_text = held.session.key_text();
+        match liveness(header, epoch, now) {
+            Liveness::Lapsed(reason) => drop(ends.insert(key_text, reason)),
+            Liveness::Alive if header.application_tag == OWN => live.push(LiveSession {
+                key_text,
+                created_at: header.created_at,
+                last_activity_at: header.last_activity_at,
+            }),
+            Liveness::Alive | Liveness::Ended(_) => {}
+        }
+    }
+    match admit(live, limit.max, limit.on_limit) {
+        Admission::Reject => None,
+        Admission::Admit { evict } => {
+            ends.extend(evict.iter().map(|key_text| (key_text.clone(), EndReason::Evicted)));
+            Some((evict, ends))
+        }
+    }
+}
+
+async fn compare(bench: &Bench, index: u64) -> &'static str {
+    let mut rng = case_rng(SEED + 4, index);
+    let now = Timestamp::from_millis(BASE);
+    // Real time decides the end of keys, so the case lies in the future: nothing it writes is gone at once.
+    let slot = random_slot(&mut rng);
+    let all: Vec<Held> = (0..rng.random_range(0..9)).map(|_| held(&mut rng, slot, now)).collect();
+    let limit = SessionLimit {
+        max: rng.random_range(1..6),
+        on_limit: pick(&mut rng, &[OnLimit::Reject, OnLimit::EvictOldest, OnLimit::EvictLeastRecent]),
+    };
+    let epoch = pick(&mut rng, &[0, 3, 3, 3, 4]);
+    let operation = operation(now);
+    let fresh = newcomer(&mut rng, slot, now, &operation);
+    let session = random_session(slot);
+    let claim = rng.random_bool(0.3).then(|| Claim { name: session.key_text(), payload: rng.random() });
+    let described: Vec<_> = all.iter().map(|held| (&held.record.header, held.readable, held.bytes.is_some())).collect();
+    let name = format!("seed {SEED} create {index}: {limit:?} epoch {epoch} {described:#?}");
+    for held in &all {
+        let due = held.record.header.absolute_expires_at;
+        bench
+            .place_bytes(&held.session, slot, held.bytes.as_deref().unwrap_or(b"x"), held.record.header.created_at, due)
+            .await;
+        if held.bytes.is_none() {
+            bench.remove(&[keys::session(&held.session)]).await;
+        }
+    }
+    bench.set_epoch(slot, epoch).await;
+
+    let expected = ends(&all, epoch, now, limit);
+    let call = scripts::create(&session, slot, &fresh, limit, &operation, claim.as_ref(), now);
+    let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    let answer = scripts::created(slot.bucket, reply).expect("a known reply");
+    let evicted: Vec<String> = expected.iter().flat_map(|(evicted, _)| evicted.clone()).collect();
+    let ids = |names: &[String]| -> Vec<SessionId> {
+        names.iter().filter_map(|name| SessionId::from_key_text(slot.bucket, name)).collect()
+    };
+    let (ended, admitted) = match &expected {
+        None => {
+            assert_eq!(answer, Created::LimitReached, "{name}");
+            (BTreeMap::new(), false)
+        }
+        Some((_, ended)) => {
+            assert_eq!(answer, Created::Admitted { epoch, evicted: ids(&evicted) }, "{name}");
+            (ended.clone(), true)
+        }
+    };
+    let stored = SessionRecord { header: Header { epoch, ..fresh.header.clone() }, ..fresh.clone() };
+    let bytes = bench.bytes(&keys::session(&session)).await;
+    assert_eq!(bytes, admitted.then(|| stored.encode()), "{name}: the new record");
+    check_held(bench, &all, &ended, &operation, now, slot, admitted, &name).await;
+    check_events(bench, slot, &operation, &ended, admitted, &session, &fresh, &name).await;
+    if admitted {
+        let due = idle_expires_at(&fresh.header).min(fresh.header.absolute_expires_at);
+        let queue = bench.members(&keys::expiry_queue(slot.bucket)).await;
+        assert_eq!(queue.get(&session.key_text()), Some(&due.millis()), "{name}: deadline");
+        let index = bench.members(&keys::index(slot)).await;
+        assert_eq!(index.get(&session.key_text()), Some(&now.millis()), "{name}: index");
+        repeat(bench, &session, slot, &stored, limit, &operation, claim.as_ref(), &evicted, now, &name).await;
+    }
+    bench.command(&redis::cmd("FLUSHALL")).await;
+    match answer {
+        Created::LimitReached => "rejected",
+        Created::Admitted { evicted, .. } if evicted.is_empty() => "admitted",
+        _ => "evicted",
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
+async fn check_held(
+    bench: &Bench,
+    all: &[Held],
+    ended: &BTreeMap<String, EndReason>,
+    operation: &Operation,
+    now: Timestamp,
+    slot: UserSlot,
+    admitted: bool,
+    name: &str,
+) {
+    let index = bench.members(&keys::index(slot)).await;
+    for held in all {
+        let key_text = held.session.key_text();
+        let reason = ended.get(&key_text);
+        let after = match reason {
+            Some(reason) => Some(tombstone(&held.record, *reason, operation.mark, now).encode()),
+            None => held.bytes.clone(),
+        };
+        assert_eq!(bench.bytes(&keys::session(&held.session)).await, after, "{name}: {key_text}");
+        let over = held.readable && (held.bytes.is_none() || held.record.header.state != State::Active);
+        let listed = !admitted || !(over || reason.is_some());
+        assert_eq!(index.contains_key(&key_text), listed, "{name}: index entry {key_text}");
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
+async fn check_events(
+    bench: &Bench,
+    slot: UserSlot,
+    operation: &Operation,
+    ended: &BTreeMap<String, EndReason>,
+    admitted: bool,
+    session: &SessionId,
+    fresh: &SessionRecord,
+    name: &str,
+) {
+    let events = bench.events(slot.bucket, operation).await;
+    let mut told = BTreeMap::new();
+    for event in events.iter().filter(|event| event.kind == "session.ended") {
+        told.insert(event.session.clone(), EndReason::parse(&event.reason).expect("a reason"));
+    }
+    assert_eq!(&told, ended, "{name}: events");
+    let created: Vec<_> = events.iter().filter(|event| event.kind == "session.created").collect();
+    assert_eq!(created.len(), usize::from(admitted), "{name}");
+    for event in created {
+        assert_eq!(event.session, session.key_text(), "{name}");
+        assert_eq!(event.application, fresh.attributes.application_id, "{name}");
+    }
+    assert_eq!(events.len(), told.len() + usize::from(admitted), "{name}");
+    let ids: std::collections::BTreeSet<_> = events.iter().map(|event| &event.id).collect();
+    assert_eq!(ids.len(), events.len(), "{name}: ids of events repeat");
+}
+
+/// I-14: the same operation again, and the idempotency key with the same and with another payload.
+#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
+async fn repeat(
+    bench: &Bench,
+    session: &SessionId,
+    slot: UserSlot,
+    stored: &SessionRecord,
+    limit: SessionLimit,
+    first: &Operation,
+    claim: Option<&Claim>,
+    evicted: &[String],
+    now: Timestamp,
+    name: &str,
+) {
+    let events = bench.outbox(slot.bucket).await;
+    let index = bench.members(&keys::index(slot)).await;
+    let evicted: Vec<_> = evicted.iter().filter_map(|name| SessionId::from_key_text(slot.bucket, name)).collect();
+    let run = async |session: &SessionId, operation: &Operation, claim: Option<&Claim>| {
+        let call = scripts::create(session, slot, stored, limit, operation, claim, now);
+        scripts::created(slot.bucket, bench.run(&call).await.expect("runs again")).expect("a known reply")
+    };
+    let again = run(session, first, claim).await;
+    match claim {
+        None => assert_eq!(again, Created::Admitted { epoch: stored.header.epoch, evicted }, "{name}: repeated"),
+        Some(claim) => {
+            let replayed = Created::Replayed { session: *session, evicted };
+            assert_eq!(again, replayed, "{name}: repeated");
+            let later = operation(now);
+            let other = random_session(slot);
+            assert_eq!(run(&other, &later, Some(claim)).await, replayed, "{name}: replayed");
+            let changed = Claim { payload: [7; 16], ..claim.clone() };
+            assert_eq!(run(&other, &later, Some(&changed)).await, Created::KeyReused, "{name}: another payload");
+            assert_eq!(bench.bytes(&keys::session(&other)).await, None, "{name}");
+        }
+    }
+    assert_eq!(bench.outbox(slot.bucket).await, events, "{name}: repeated");
+    assert_eq!(bench.members(&keys::index(slot)).await, index, "{name}: repeated");
+    assert_eq!(bench.bytes(&keys::session(session)).await, Some(stored.encode()), "{name}: repeated");
+}
+
+#[tokio::test]
+async fn i_4_t_67_the_script_admits_like_its_twin() {
+    let bench = Bench::private().await;
+    let mut met = BTreeMap::<_, u32>::new();
+    for index in 0..1200 {
+        *met.entry(compare(&bench, index).await).or_default() += 1;
+    }
+    println!("admissions met: {met:?}");
+    assert!(["admitted", "evicted", "rejected"].iter().all(|kind| met.get(kind).is_some_and(|n| *n > 100)), "{met:?}");
+}

@@ -1,0 +1,126 @@
+//! `touch.lua` and `update.lua` against liveness and the version rule. I-11, T-68, T-69.
+
+use rand::Rng;
+use shared::adapters::redis::keys;
+use shared::adapters::redis::scripts::{self, Updated};
+use shared::core::record::{Header, SessionRecord};
+use shared::core::session::{Liveness, liveness};
+use shared::core::time::Timestamp;
+
+use super::{BASE, SEED};
+use crate::script_bench::{
+    Bench, OTHER, OWN, case_rng, operation, pick, random_header, random_session, random_slot, record_of, shifted,
+    tombstone, without_data,
+};
+
+async fn compare_touch(bench: &Bench, index: u64) {
+    let mut rng = case_rng(SEED + 1, index);
+    let base = Timestamp::from_millis(BASE);
+    let slot = random_slot(&mut rng);
+    let header = random_header(&mut rng, slot.tag, base);
+    let now = shifted(base, pick(&mut rng, &[0, 0, 0, -1, 1, -3_600_000]));
+    let epoch = pick(&mut rng, &[0, header.epoch, header.epoch.saturating_add(1)]);
+    let record = record_of(&mut rng, header);
+    let session = random_session(slot);
+    let name = format!("seed {SEED} touch {index}: {:?} epoch {epoch} now {now:?}", record.header);
+    let absent = rng.random_bool(0.05);
+    if !absent {
+        bench.set(&keys::session(&session), &record.encode()).await;
+    }
+    bench.set_epoch(slot, epoch).await;
+
+    let alive = !absent && liveness(&record.header, epoch, now) == Liveness::Alive;
+    let reply = bench.run(&scripts::touch(&session, slot, now)).await.expect("runs");
+    assert_eq!(scripts::touched(&reply), Ok(alive), "{name}");
+    let touched = SessionRecord {
+        header: Header { last_activity_at: record.header.last_activity_at.max(now), ..record.header.clone() },
+        ..record.clone()
+    };
+    let stored = if alive { touched } else { record };
+    assert_eq!(bench.bytes(&keys::session(&session)).await, (!absent).then(|| stored.encode()), "{name}");
+    assert_eq!(bench.outbox(slot.bucket).await.len(), 0, "{name}: a touch is no event");
+    bench.remove(&[keys::session(&session), keys::epoch(slot)]).await;
+}
+
+async fn compare_update(bench: &Bench, index: u64) {
+    let mut rng = case_rng(SEED + 2, index);
+    let now = Timestamp::from_millis(BASE);
+    let slot = random_slot(&mut rng);
+    let header = random_header(&mut rng, slot.tag, now);
+    let epoch = pick(&mut rng, &[0, header.epoch, header.epoch, header.epoch.saturating_add(1)]);
+    let version = header.version;
+    let expected = pick(&mut rng, &[version, version, version, version.wrapping_sub(1), version.wrapping_add(1), 0]);
+    let tag = if rng.random_bool(0.95) { OWN } else { OTHER };
+    let record = record_of(&mut rng, header);
+    let session = random_session(slot);
+    let sealed: Vec<u8> = (0..rng.random_range(0..300)).map(|_| rng.random()).collect();
+    // The mark of the data that a patch was made from: none stated, that of the record, or of other data.
+    let own_seal = record.sealed.get(..18).or(Some(&record.sealed));
+    let seal = pick(&mut rng, &[None, None, own_seal, Some(&[9; 18])]);
+    let name =
+        format!("seed {SEED} update {index}: {:?} epoch {epoch} expected {expected} seal {seal:?}", record.header);
+    let absent = rng.random_bool(0.05);
+    if !absent {
+        bench.place(&session, &record).await;
+        bench.command(redis::cmd("PEXPIRE").arg(keys::session(&session)).arg(86_400_000)).await;
+    }
+    bench.set_epoch(slot, epoch).await;
+
+    let operation = operation(now);
+    let ended = |reason| (Updated::Ended(reason), tombstone(&record, reason, operation.mark, now));
+    let done = SessionRecord {
+        header: Header {
+            version: version.wrapping_add(1),
+            revision: record.header.revision.wrapping_add(1),
+            last_activity_at: record.header.last_activity_at.max(now),
+            last_operation: operation.mark,
+            ..record.header.clone()
+        },
+        attributes: record.attributes.clone(),
+        sealed: sealed.clone(),
+    };
+    let (answer, stored) = match liveness(&record.header, epoch, now) {
+        _ if absent || tag != OWN => (Updated::Missing, record.clone()),
+        Liveness::Ended(reason) => (Updated::Ended(reason), record.clone()),
+        Liveness::Lapsed(reason) => ended(reason),
+        Liveness::Alive if expected != version || (seal.is_some() && seal != own_seal) => {
+            (Updated::OtherVersion(version), record.clone())
+        }
+        Liveness::Alive => (Updated::Done(Box::new(without_data(&done))), done),
+    };
+    let call = scripts::update(&session, slot, tag, expected, seal, &sealed, &operation, now);
+    for round in ["once", "twice"] {
+        let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
+        assert_eq!(scripts::updated(reply).as_ref(), Ok(&answer), "{name} {round}");
+        let bytes = bench.bytes(&keys::session(&session)).await;
+        assert_eq!(bytes, (!absent).then(|| stored.encode()), "{name} {round}: record");
+        let events = bench.events(slot.bucket, &operation).await;
+        let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+        let told = match answer {
+            Updated::Done(_) => vec!["session.updated"],
+            _ if stored != record => vec!["session.ended"],
+            _ => vec![],
+        };
+        assert_eq!(kinds, told, "{name} {round}: events");
+    }
+    if !absent {
+        assert!(bench.ttl(&keys::session(&session)).await > 30_000, "{name}: the record lost its end");
+    }
+    bench.remove(&[keys::session(&session), keys::index(slot), keys::epoch(slot), keys::outbox(slot.bucket)]).await;
+}
+
+#[tokio::test]
+async fn t_68_i_11_a_touch_changes_the_living_only() {
+    let bench = Bench::private().await;
+    for index in 0..2000 {
+        compare_touch(&bench, index).await;
+    }
+}
+
+#[tokio::test]
+async fn t_69_i_11_an_update_needs_the_version_and_a_living_session() {
+    let bench = Bench::private().await;
+    for index in 0..2000 {
+        compare_update(&bench, index).await;
+    }
+}
