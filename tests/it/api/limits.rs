@@ -97,6 +97,30 @@ async fn a_lowered_limit_names_every_victim() {
     }
 }
 
+/// A user is shared by the applications of a group, a limit is not: neither counts nor ends the other's sessions.
+#[tokio::test]
+async fn limits_count_the_sessions_of_one_application() {
+    let stack = Stack::start().await;
+    for on_limit in ["reject", "evict_oldest", "evict_least_recent"] {
+        let member = json!({
+            "name": "A", "scopes": ["sessions:create", "sessions:read"], "groupId": on_limit.replace('_', "-"),
+            "policy": { "sessionLimit": { "max": 1, "onLimit": on_limit } },
+        });
+        let one = stack.create_application(member.clone()).await;
+        let two = stack.create_application(member).await;
+        let (first, second) = (one.start_session("ada").await, two.start_session("ada").await);
+        for session in [&first, &second] {
+            assert_eq!(session.document["evicted"], json!([]), "{on_limit}");
+        }
+        let next = one.create_session(json!({ "userId": "ada" })).await;
+        match on_limit {
+            "reject" => drop(next.expect_problem(409, "session_limit_reached")),
+            _ => assert_eq!(next.expect(201).json()["evicted"], json!([first.session_id])),
+        }
+        two.get(&second.session_id).await.expect(200);
+    }
+}
+
 #[tokio::test]
 async fn what_has_lapsed_takes_no_place() {
     let stack = stack(1, "reject").with_clock().start().await;
