@@ -1,0 +1,16 @@
+//! The repository as a whole: what has to agree with each other does.
+
+#[path = "repository/documents.rs"]
+mod documents;
+#[path = "repository/events.rs"]
+mod events;
+#[path = "repository/files.rs"]
+mod files;
+#[path = "repository/layout.rs"]
+mod layout;
+#[path = "repository/scripts.rs"]
+mod scripts;
+#[path = "repository/sources.rs"]
+mod sources;
+#[path = "repository/stack.rs"]
+mod stack;

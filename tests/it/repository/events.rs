@@ -1,0 +1,141 @@
+use super::files::{names, read};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use integration_tests::application::SessionTokens;
+use integration_tests::{Application, Response, Stack, Value, json, response_rules};
+use time::OffsetDateTime;
+
+const USER: &str = "user-1042";
+/// The application that the operator's events make.
+const APPLICATION: &str = "demo";
+
+/// Puts what this stack issued in the place of what the event shows.
+fn substitute(text: &str, app: &Application, tokens: &SessionTokens) -> String {
+    let text = text.replace("sk_demo_REPLACE", &app.key);
+    let text = replace_tokens(&text, "ses_", &tokens.session_id);
+    replace_tokens(&text, "rt_", &tokens.refresh_token)
+}
+
+/// Replaces every word that begins with `prefix`.
+fn replace_tokens(text: &str, prefix: &str, replacement: &str) -> String {
+    let mut parts = text.split(prefix);
+    let mut replaced = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(part.len());
+        replaced.push_str(if end >= 20 { replacement } else { prefix });
+        replaced.push_str(if end >= 20 { &part[end..] } else { part });
+    }
+    replaced
+}
+
+fn for_this_stack(event: &str, app: &Application, tokens: &SessionTokens) -> Value {
+    let mut event: Value = serde_json::from_str(&substitute(event, app, tokens)).expect("JSON");
+    if event["isBase64Encoded"] == true {
+        let body = STANDARD.decode(event["body"].as_str().expect("a body")).expect("base64");
+        let body = substitute(&String::from_utf8(body).expect("a form"), app, tokens);
+        event["body"] = STANDARD.encode(body).into();
+    }
+    event
+}
+
+fn status(function: &str) -> u16 {
+    match function {
+        "create-session" => 201,
+        "delete-session" | "delete-user-sessions" => 204,
+        _ => 200,
+    }
+}
+
+/// The events are what API Gateway, EventBridge and operators send: every one does at its function what it is for.
+#[tokio::test]
+async fn every_sample_event_does_its_work() {
+    let stack = Stack::builder().with_clock().with_database().start().await;
+    // A time of the events lies in no future.
+    let written_at = OffsetDateTime::from_unix_timestamp(1_795_490_142).expect("a time") + time::Duration::MINUTE;
+    if let Ok(ahead) = std::time::Duration::try_from(written_at - stack.now()) {
+        stack.advance(ahead);
+        stack.fleet.recycle_all().await;
+    }
+    let mut http = 0;
+    for function in names("functions") {
+        for case in names(format!("events/{function}")) {
+            let text = read(format!("events/{function}/{case}"));
+            if !text.contains("\"routeKey\"") {
+                continue;
+            }
+            http += 1;
+            let tokens = stack.app.start_session(USER).await;
+            let event = for_this_stack(&text, &stack.app, &tokens);
+            let name = format!("{function}/{case}");
+            let result = stack.invoke(&function, &event).await;
+            let response = Response::of_invocation(&function, result).expect(status(&function));
+            let path = event["rawPath"].as_str().expect("a path");
+            response_rules::check(&name, path, &response);
+            effect(&stack, &function, &tokens, &response).await;
+        }
+    }
+    assert_eq!(http, 13, "HTTP events");
+}
+
+/// What the event was for has happened.
+async fn effect(stack: &Stack, function: &str, tokens: &SessionTokens, response: &Response) {
+    let app = &stack.app;
+    match function {
+        "create-session" => {
+            let session = response.json()["session"]["sessionId"].as_str().expect("an id").to_owned();
+            assert_eq!(app.get(&session).await.expect(200).json()["data"]["cartId"], "c-77");
+        }
+        "get-session" => assert_eq!(response.json()["sessionId"], tokens.session_id.as_str()),
+        "update-session" => assert_eq!(response.header("etag"), "\"2\""),
+        "refresh-session" => assert_ne!(response.json()["refreshToken"], tokens.refresh_token.as_str()),
+        "introspect" => assert_eq!(response.json()["active"], true),
+        "delete-session" | "revoke" => {
+            app.get(&tokens.session_id).await.expect_problem(404, "session_ended");
+        }
+        "list-user-sessions" => assert_eq!(response.json()["sessions"][0]["sessionId"], tokens.session_id.as_str()),
+        "delete-user-sessions" => {
+            let left = app.list(USER).await.expect(200).json();
+            assert_eq!(left["sessions"].as_array().map(Vec::len), Some(1), "the one it excepts");
+        }
+        "jwks" => assert_eq!(response.json()["keys"].as_array().map(Vec::len), Some(1)),
+        "openapi" => assert!(response.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1"))),
+        "health" => {}
+        other => panic!("{other} has an HTTP event and no check"),
+    }
+}
+
+#[tokio::test]
+async fn every_payload_of_schedules_and_operators_does_its_work() {
+    let stack = Stack::builder().with_clock().with_database().start().await;
+    let run = async |function: &str, case: &str| {
+        let event = serde_json::from_str(&read(format!("events/{function}/{case}.json"))).expect("JSON");
+        stack.invoke(function, &event).await.unwrap_or_else(|error| panic!("{function}/{case}: {error}"))
+    };
+    // One by one, in the order of their use; whoever adds a file adds it here.
+    let made = run("manage-applications", "create").await;
+    assert_eq!(made["application"]["applicationId"], APPLICATION);
+    let list = run("manage-applications", "list").await;
+    assert_eq!(list["applications"].as_array().map(Vec::len), Some(2));
+    assert_eq!(run("manage-applications", "rotate").await["application"]["keyCount"], 2);
+    assert_eq!(run("manage-applications", "disable").await["application"]["status"], "disabled");
+    assert_eq!(run("migrate-database", "run").await["applied"], json!([]));
+    assert_eq!(run("rotate-keys", "scheduled").await["rings"].as_array().map(Vec::len), Some(4));
+
+    let session = stack.app.create_session(json!({"userId": "ada", "idleTimeoutSeconds": 60})).await;
+    SessionTokens::from_created(&session);
+    stack.advance(std::time::Duration::from_secs(61));
+    run("cleanup-sessions", "range").await;
+    run("cleanup-sessions", "scheduled").await;
+    run("write-audit", "range").await;
+    run("write-audit", "scheduled").await;
+    let client = stack.database().connect().await;
+    let rows = integration_tests::audit::rows(&client).await;
+    let kinds: Vec<_> = rows.iter().map(|row| row.event.event_type.as_str()).collect();
+    assert_eq!(kinds, ["session.created", "session.ended"]);
+
+    let mut files = 0;
+    for function in ["manage-applications", "migrate-database", "rotate-keys", "cleanup-sessions", "write-audit"] {
+        files += names(format!("events/{function}")).len();
+    }
+    assert_eq!(files, 10, "every payload is tried above");
+}

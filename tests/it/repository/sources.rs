@@ -1,0 +1,113 @@
+use super::files::{read, texts};
+use integration_tests::template::Template;
+use std::collections::BTreeSet;
+
+/// The code of a source file: without comments, and without what only tests see.
+fn code(text: &str) -> String {
+    let tested = text.split("#[cfg(test)]").next().unwrap_or_default();
+    tested.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let files = texts().into_iter().filter(|(path, _)| path.starts_with(folder) && path.ends_with(".rs"));
+    let sources: Vec<_> = files.map(|(path, text)| (path, code(&text))).collect();
+    assert!(!sources.is_empty(), "{folder}");
+    sources
+}
+
+/// Decisions are pure: no I/O, no clock, no randomness, no thread of control of their own.
+#[test]
+fn the_core_decides_without_io_clock_or_randomness() {
+    const FOREIGN: [&str; 21] = [
+        "tokio",
+        "aws_",
+        "redis",
+        "lambda",
+        "tracing",
+        "http::",
+        "refinery",
+        "postgres",
+        "SystemTime",
+        "Instant",
+        "std::time",
+        "clock::",
+        "getrandom",
+        "SystemRandom",
+        "SecureRandom",
+        "random::",
+        "std::env",
+        "std::fs",
+        "std::net::Tcp",
+        "std::thread",
+        "async fn",
+    ];
+    for (path, code) in sources("shared/src/core") {
+        for word in FOREIGN {
+            // ring blinds its signatures with a generator of its own.
+            let allowed = path.ends_with("jwt_provider.rs") && word == "SystemRandom";
+            assert!(allowed || !code.contains(word), "{path} names {word}");
+        }
+        for outer in ["crate::adapters", "crate::service", "crate::config"] {
+            assert!(!code.contains(outer), "{path} reaches for {outer}");
+        }
+    }
+}
+
+/// One clock, one generator, one reader of the environment.
+#[test]
+fn clock_randomness_and_settings_have_one_place_each() {
+    let only = [
+        ("SystemTime::now", &["shared/src/clock.rs"][..]),
+        (
+            "SystemRandom",
+            &["shared/src/random.rs", "shared/src/core/jwt_provider.rs", "shared/src/service/rotate_keys.rs"],
+        ),
+        ("std::env::var", &["shared/src/config.rs", "shared/src/telemetry.rs"]),
+    ];
+    let mut all = sources("shared/src");
+    all.extend(sources("functions"));
+    for (word, places) in only {
+        for (path, code) in &all {
+            assert!(places.contains(&path.as_str()) || !code.contains(word), "{path} names {word}");
+        }
+    }
+}
+
+/// Only jobs reach PostgreSQL.
+#[test]
+fn requests_do_not_reach_postgres() {
+    let jobs = ["write-audit", "cleanup-sessions", "migrate-database"];
+    for (path, code) in sources("functions") {
+        let job = jobs.iter().any(|job| path.starts_with(&format!("functions/{job}/")));
+        assert!(job || !code.contains("postgres"), "{path} names postgres");
+    }
+    for (path, code) in sources("shared/src/service") {
+        assert!(path.ends_with("audit_drain.rs") || !code.contains("postgres"), "{path} names postgres");
+    }
+}
+
+/// Every variable that the template sets is read, and what the README lists is what can be set.
+#[test]
+fn variables_of_template_configuration_and_readme_agree() {
+    let readers = [read("shared/src/config.rs"), read("shared/src/telemetry.rs")].map(|text| code(&text)).join("\n");
+    let upper = |text: &str| {
+        let shape = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        text.len() > 3 && text.contains('_') && text.chars().all(shape)
+    };
+    let read_here: BTreeSet<&str> = readers.split('"').filter(|text| upper(text)).collect();
+    for function in Template::of_repository().functions() {
+        for variable in function.variables().keys() {
+            assert!(read_here.contains(variable), "{} sets {variable}, which nothing reads", function.name());
+        }
+    }
+    // Lambda sets these; nobody configures them.
+    let by_lambda =
+        ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"];
+    let configured: BTreeSet<&str> = read_here.into_iter().filter(|name| !by_lambda.contains(name)).collect();
+    let readme = read("README.md");
+    let table = readme.split("| variable | meaning |").nth(1).expect("the table of variables");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let first_cells: String = rows.filter_map(|line| line.split('|').nth(1)).collect();
+    let listed: BTreeSet<&str> = first_cells.split('`').filter(|text| upper(text)).collect();
+    assert_eq!(listed, configured);
+}
