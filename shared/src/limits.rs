@@ -24,8 +24,9 @@ pub const REFRESH_GRACE_SECONDS_MAX: u64 = 30;
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
 /// Clock leeway of `exp`, `iat` and `nbf`.
 pub const CLOCK_LEEWAY_SECONDS: u64 = 30;
-/// Longest accepted access token in bytes; the gateway allows 10,240 bytes for all headers.
-pub const ACCESS_TOKEN_BYTES_MAX: usize = 2048;
+/// Longest accepted access token in bytes: room for the longest one we issue (user id, `acr` and `amr` at their limits);
+/// the gateway allows 10,240 bytes for all headers.
+pub const ACCESS_TOKEN_BYTES_MAX: usize = 6 * 1024;
 
 /// Default concurrent sessions of a user.
 pub const SESSION_LIMIT_DEFAULT: u32 = 20;
@@ -67,9 +68,9 @@ pub const LEDGER_SECONDS: u64 = ABSOLUTE_TIMEOUT_SECONDS_MAX + 24 * 3600;
 pub const APPLICATION_CACHE_SECONDS: u64 = 60;
 /// Key rings are read again after this many seconds.
 pub const KEY_RING_CACHE_SECONDS: u64 = 300;
-/// A key ring that could not be read again is used no longer than this: a disabled KMS key takes effect.
 /// A key ring that could not be read again is tried again after this many seconds, not at every request.
 pub const KEY_RING_RETRY_SECONDS: u64 = 30;
+/// A key ring that could not be read again is used no longer than this: a disabled KMS key takes effect.
 pub const KEY_RING_STALE_SECONDS: u64 = 900;
 /// Verified-token digests that a warm environment remembers.
 pub const VERIFIED_TOKENS_MAX: usize = 1024;

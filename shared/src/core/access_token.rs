@@ -261,6 +261,30 @@ mod tests {
         assert_eq!(claims.exp, now().seconds() + 9);
     }
 
+    /// Whatever a session may be created with, its own token is taken back. A quotation mark doubles in JSON.
+    #[test]
+    fn the_longest_token_we_issue_is_accepted() {
+        use crate::core::id::UserId;
+        use crate::limits::{AMR_ENTRIES_MAX, SHORT_TEXT_BYTES_MAX};
+        let text = "\"".repeat(SHORT_TEXT_BYTES_MAX);
+        let attributes = Attributes {
+            user_id: "\"".repeat(UserId::BYTES_MAX),
+            application_id: "a".repeat(32),
+            acr: Some(text.clone()),
+            amr: vec![text; AMR_ENTRIES_MAX],
+            auth_time: Some(now()),
+            ..Attributes::default()
+        };
+        let issuer = format!("https://{}.example", "sessions".repeat(30));
+        let session = SessionId::from_parts(Bucket::new(1).expect("in range"), [1; 16]);
+        let claims = claims(&issuer, session, &attributes, Timestamp::MAX, now(), [0; 16]);
+        let pkcs8 = pkcs8();
+        let keys = [VerifyingKey::from_pkcs8(&pkcs8).expect("public half")];
+        let token = SigningKey::from_pkcs8(&pkcs8).expect("key").sign(&claims).expect("token");
+        assert!(token.len() > 4096, "{}", token.len());
+        assert_eq!(verify(&token, &keys, &issuer, now()), Ok(claims));
+    }
+
     #[test]
     fn every_changed_byte_is_refused() {
         let pkcs8 = pkcs8();
