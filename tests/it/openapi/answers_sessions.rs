@@ -149,7 +149,9 @@ async fn refresh_answers_as_documented() {
         .await
         .expect_problem(401, "refresh_token_invalid");
     api.send("POST", &path, |r| r.json(&present("rt_no"))).await.expect_problem(401, "refresh_token_invalid");
-    api.send("POST", "/sessions/none/refresh", |r| r.json(&present(&second))).await.expect_problem(404, "not_found");
+    api.send("POST", "/sessions/none/refresh", |r| r.json(&present(&second)))
+        .await
+        .expect_problem(401, "refresh_token_invalid");
     api.send("POST", &path, |r| r.body(FORM, b"refreshToken=x")).await.expect_problem(415, "unsupported_media_type");
     api.send("POST", &path, |r| r.json(&too_large())).await.expect_problem(413, "payload_too_large");
 
