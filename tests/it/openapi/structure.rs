@@ -1,11 +1,10 @@
 //! The document is a well-formed OpenAPI 3.1 document, and its routes are those of the template.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use integration_tests::routes::RouteTable;
 use integration_tests::template::Template;
-use integration_tests::{Stack, Value, json, settings};
+use integration_tests::{Stack, Value, json};
 
 use super::contract::{document, operations, resolve, text, validator};
 
@@ -173,26 +172,6 @@ fn the_paths_are_the_routes_of_the_template() {
     let deployed: BTreeSet<_> = table.iter().map(|(method, path, _)| (method.to_owned(), path.to_owned())).collect();
     let documented: BTreeSet<_> = operations().into_iter().map(|(method, path, _)| (method, path)).collect();
     assert_eq!(documented, deployed);
-}
-
-/// `make dev` routes by the metadata in Cargo.toml.
-#[test]
-fn the_local_routes_are_those_of_the_template() {
-    let cargo = std::fs::read_to_string(Path::new(settings::PACKAGE_DIR).join("../Cargo.toml")).expect("Cargo.toml");
-    let mut local = BTreeSet::new();
-    for entry in cargo.split("[[workspace.metadata.lambda.watch.router]]").skip(1) {
-        let value = |key: &str| {
-            let line = entry.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
-            serde_json::from_str::<Value>(line.unwrap_or_else(|| panic!("no {key}: {entry}"))).expect("like JSON")
-        };
-        let (path, function) = (value("path"), value("function"));
-        for method in value("methods").as_array().expect("methods") {
-            local.insert(json!([method, path, function]).to_string());
-        }
-    }
-    let table = RouteTable::from_template(Template::of_repository());
-    let deployed = table.iter().map(|(method, path, function)| json!([method, path, function]).to_string());
-    assert_eq!(local, deployed.collect());
 }
 
 #[tokio::test]

@@ -1,0 +1,134 @@
+//! The tour of the README, run as it stands there.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper_util::rt::TokioIo;
+use integration_tests::gateway::{Gateway, GatewayRequest};
+use integration_tests::{Stack, json, settings};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+const SECTION: &str = "## A tour in five minutes";
+const SCOPES: [&str; 4] = ["sessions:create", "sessions:read", "sessions:write", "users:manage"];
+/// Stands for any text.
+const WILDCARD: char = '…';
+
+/// The tour's commands, and the lines each block should print.
+fn tour() -> Vec<(String, Vec<String>)> {
+    let readme = std::fs::read_to_string(Path::new(settings::PACKAGE_DIR).join("../README.md")).expect("README.md");
+    let section = readme.split_once(SECTION).expect("the tour").1;
+    let section = section.split("\n## ").next().expect("its text");
+    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+    for (index, text) in section.split("```").enumerate().filter(|(index, _)| index % 2 == 1) {
+        let (language, body) = text.split_once('\n').expect("a language");
+        match language {
+            "sh" => blocks.push((body.to_owned(), Vec::new())),
+            "text" => blocks.last_mut().expect("a command first").1 = body.lines().map(str::to_owned).collect(),
+            other => panic!("block {index} of the tour is {other:?}"),
+        }
+    }
+    blocks
+}
+
+/// Whether a line is a pattern's text with anything in place of each wildcard.
+fn matches(pattern: &str, line: &str) -> bool {
+    let (first, rest) = match pattern.split_once(WILDCARD) {
+        None => return pattern == line,
+        Some(parts) => parts,
+    };
+    let Some(mut line) = line.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = rest.split(WILDCARD).collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = line.find(part) else { return false };
+        line = &line[at + part.len()..];
+    }
+    line.ends_with(last)
+}
+
+/// Listens on a loopback port and passes requests to the gateway.
+async fn serve(gateway: Arc<Gateway>) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
+    let url = format!("http://{}", listener.local_addr().expect("a bound address"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let gateway = Arc::clone(&gateway);
+            let service = hyper::service::service_fn(move |request| {
+                let gateway = Arc::clone(&gateway);
+                async move { Ok::<_, Infallible>(pass_on(&gateway, request).await) }
+            });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    url
+}
+
+async fn pass_on(gateway: &Gateway, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let header = |name: &HeaderName, value: &HeaderValue| {
+        (name.to_string(), value.to_str().expect("headers of the tour are ASCII").to_owned())
+    };
+    let headers: Vec<_> = head.headers.iter().map(|(name, value)| header(name, value)).collect();
+    let agent = headers.iter().find(|(name, _)| name == "user-agent").map(|(_, value)| value.clone());
+    let message = GatewayRequest {
+        method: head.method.to_string(),
+        path: head.uri.to_string(),
+        headers: headers.into_iter().filter(|(name, _)| name != "user-agent").collect(),
+        body: body.collect().await.expect("a body").to_bytes().to_vec(),
+        source_ip: "127.0.0.1".to_owned(),
+        user_agent: agent.unwrap_or_default(),
+    };
+    let response = gateway.send(&message, None, None).await;
+    let mut answer = hyper::Response::new(Full::from(response.body));
+    *answer.status_mut() = response.status.try_into().expect("a status code");
+    for (name, value) in response.headers {
+        answer.headers_mut().insert(HeaderName::try_from(name).expect("a name"), value.parse().expect("a value"));
+    }
+    answer
+}
+
+#[tokio::test]
+async fn the_tour_prints_what_the_readme_says() {
+    let stack = Stack::start().await;
+    let application = json!({ "applicationId": "demo", "name": "Local demonstration", "scopes": SCOPES });
+    let app = stack.create_application(application).await;
+    let url = serve(Arc::clone(&stack.gateway)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join(".dev")).expect("a folder");
+    let environment =
+        format!("SESSION_API_URL={url}\nSESSION_APPLICATION_ID={}\nSESSION_APPLICATION_KEY={}\n", app.id, app.key);
+    std::fs::write(folder.path().join(".dev/env"), environment).expect("written");
+
+    let tour = tour();
+    assert!(tour.len() >= 7, "{} blocks", tour.len());
+    let separator = "---- next block ----";
+    let commands: Vec<&str> = tour.iter().map(|(commands, _)| commands.as_str()).collect();
+    let script = format!("set -u\n{}", commands.join(&format!("echo '{separator}'\n")));
+    // POSIX sh: what it takes, every shell of a reader takes.
+    let output = Command::new("sh").arg("-c").arg(script).current_dir(folder.path()).output().await.expect("sh runs");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{printed}");
+    let printed: Vec<Vec<&str>> = printed.split(&format!("{separator}\n")).map(|text| text.lines().collect()).collect();
+    assert_eq!(printed.len(), tour.len());
+    for ((commands, expected), printed) in tour.iter().zip(printed) {
+        assert_eq!(printed.len(), expected.len(), "after\n{commands}\nprinted {printed:#?}");
+        for (pattern, line) in expected.iter().zip(printed) {
+            assert!(matches(pattern, line.trim_end()), "after\n{commands}\nprinted  {line}\nexpected {pattern}");
+        }
+    }
+}
+
+#[test]
+fn wildcards_stand_for_any_text() {
+    for (pattern, line) in [("a", "a"), ("a…c", "abc"), ("…c", "c"), ("a…", "a"), ("a…b…c", "axxbyyc")] {
+        assert!(matches(pattern, line), "{pattern} {line}");
+    }
+    for (pattern, line) in [("a", "ab"), ("a…c", "ab"), ("…c", "cd"), ("a…b…c", "acc"), ("ab…b", "ab")] {
+        assert!(!matches(pattern, line), "{pattern} {line}");
+    }
+}
