@@ -95,7 +95,7 @@ def run_schedule(gateway, aws):
             try:
                 gateway.invoke(name, scheduled_event(), timeout=MINUTE)
             except (Problem, OSError) as error:
-                print(f"schedule: {error}", flush=True)
+                print(f"schedule: {name}: {error}; the next run is in {period} s", flush=True)
             aws.save()
         time.sleep(1)
     raise Problem(f"cargo lambda watch ended:\n{tail(gateway.service.log)}")
@@ -134,8 +134,16 @@ def serve(stack, port):
             stack.aws.save()
 
 
+def port_of(arguments):
+    text = arguments[0] if arguments else "9000"
+    # Below 1024 a port needs root.
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise Problem(f"PORT={text} is no port: choose a number from 1024 to 65535")
+    return int(text)
+
+
 def main():
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+    port = port_of(sys.argv[1:])
     disk.check_for_build()
     HOME.mkdir(parents=True, exist_ok=True)
     with open(HOME / "lock", "w", encoding="ascii") as lock:

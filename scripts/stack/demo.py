@@ -9,13 +9,13 @@ SCOPES = ["sessions:create", "sessions:read", "sessions:write", "users:manage"]
 FILE = tools.DEV / "env"
 
 LINES = """
-Another terminal:
+In another terminal, in this folder (README.md has a longer tour):
   . .dev/env
   SESSION=$(curl -sS "$SESSION_API_URL/sessions" -H "Authorization: Bearer $SESSION_APPLICATION_KEY" \\
       -H 'Content-Type: application/json' -d '{"userId":"alice","data":{"cart":["book"]}}'); echo "$SESSION"
-  curl -sS "$SESSION_API_URL/sessions/user/alice" -H "Authorization: Bearer $SESSION_APPLICATION_KEY"
+  curl -sS "$SESSION_API_URL/sessions/user/alice" -H "Authorization: Bearer $SESSION_APPLICATION_KEY"; echo
   curl -sS "$SESSION_API_URL/sessions/$(echo "$SESSION" | grep -o 'ses_[A-Za-z0-9_-]*' | head -n 1)" \\
-      -H "Authorization: Bearer $SESSION_APPLICATION_KEY"
+      -H "Authorization: Bearer $SESSION_APPLICATION_KEY"; echo
 """
 
 
