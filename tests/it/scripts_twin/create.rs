@@ -165,7 +165,6 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
 async fn check_held(
     bench: &Bench,
     all: &[Held],
@@ -191,7 +190,6 @@ async fn check_held(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
 async fn check_events(
     bench: &Bench,
     slot: UserSlot,
