@@ -22,7 +22,7 @@ pub const REFRESH_GRACE_SECONDS_MAX: u64 = 30;
 
 /// Life of an access token.
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
-/// Clock leeway of `exp`, `iat` and `nbf`.
+/// Clock leeway of `exp` and `iat`; our tokens carry no `nbf`.
 pub const CLOCK_LEEWAY_SECONDS: u64 = 30;
 /// Longest accepted access token in bytes: room for the longest one we issue (user id, `acr` and `amr` at their limits);
 /// the gateway allows 10,240 bytes for all headers.
@@ -59,7 +59,7 @@ pub const PAGE_SIZE_MAX: usize = 100;
 /// Sessions that one revoke-all script ends; the epoch has ended all others already.
 pub const REVOKE_BATCH: usize = 200;
 
-/// How long a tombstone outlives its session's end, unless the absolute timeout comes sooner.
+/// How long a tombstone outlives its session's end, unless the absolute timeout comes sooner; a day at least.
 pub const TOMBSTONE_SECONDS: u64 = 7 * 24 * 3600;
 /// Life of an entry of the revocation ledger: nothing it must forbid lives longer.
 pub const LEDGER_SECONDS: u64 = ABSOLUTE_TIMEOUT_SECONDS_MAX + 24 * 3600;

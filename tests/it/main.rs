@@ -1,4 +1,19 @@
 //! The one test binary: it links once and runs every suite in parallel.
 
+mod api;
+mod audit;
 mod harness;
+mod jobs;
+mod keys;
+mod model;
+mod openapi;
+mod outages;
+mod races;
+mod readme;
+mod repository;
+mod round_trips;
+mod script_bench;
+mod scripts_twin;
 mod smoke;
+mod startup;
+mod stores;

@@ -69,8 +69,7 @@ pub async fn open(service: &Service, session: SessionId, record: &SessionRecord)
     let plaintext = match service.opened.get(session, version).filter(|opened| opened.seal_mark == seal_mark) {
         Some(opened) => opened.plaintext,
         None => {
-            let plaintext =
-                Arc::new(Zeroizing::new(decrypt(&ring, Slot { session, version }, &record.sealed)?));
+            let plaintext = Arc::new(Zeroizing::new(decrypt(&ring, Slot { session, version }, &record.sealed)?));
             let opened = Opened { seal_mark: seal_mark.to_vec(), plaintext: plaintext.clone() };
             service.opened.insert(session, version, opened);
             plaintext

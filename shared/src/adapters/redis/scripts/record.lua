@@ -111,13 +111,14 @@ local function event_of(event_id, sid)
   return event_id .. '.' .. sid
 end
 
--- Ends a session: tombstone without attributes and data, out of index and expiry queue, one event.
+-- Ends a session: tombstone without attributes and data, out of index and expiry queue, one event. The tombstone lives as
+-- long as the session could have, within the given bound, and a day at least: who held it can be told why it is over.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
   local record_key = key(slot, 's', sid)
   local application = attribute(record_key, h, 2)
   h.state, h.reason, h.ended, h.attributes, h.operation = ENDED, reason, now, 0, operation
   h.revision = next_number(h.revision)
-  local ttl = math.max(60000, math.min(tombstone_millis, h.absolute - now))
+  local ttl = math.max(86400000, math.min(tombstone_millis, h.absolute - now))
   redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)
   redis.call('ZREM', 'x:' .. slot, sid)
