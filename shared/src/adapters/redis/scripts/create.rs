@@ -1,0 +1,97 @@
+//! Admitting a session.
+
+use super::{Call, Operation, Reply, UnexpectedReply, integer, items, session_keys, sessions, text, tombstone_millis};
+use crate::adapters::redis::keys;
+use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::policy::{OnLimit, SessionLimit};
+use crate::core::record::SessionRecord;
+use crate::core::time::Timestamp;
+use crate::limits;
+use redis::Value;
+
+script!(SCRIPT, "create.lua");
+
+/// An idempotency key's claim on a payload.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Keyed digest of application and key: the claim's name.
+    pub name: String,
+    /// Digest of the payload.
+    pub payload: [u8; 16],
+}
+
+/// Outcome of [`create`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// Admitted under this epoch; these sessions made room.
+    Admitted {
+        /// The user's epoch that the record carries.
+        epoch: u32,
+        /// Ended to make room.
+        evicted: Vec<SessionId>,
+    },
+    /// The same idempotency key and payload came before: this session was the result.
+    Replayed {
+        /// The session of the first call.
+        session: SessionId,
+        /// What the first call evicted.
+        evicted: Vec<SessionId>,
+    },
+    /// The idempotency key stood for another payload.
+    KeyReused,
+    /// The limit rejects.
+    LimitReached,
+}
+
+/// Admits a session. The record's epoch is set by the script.
+pub fn create(
+    session: &SessionId,
+    slot: UserSlot,
+    record: &SessionRecord,
+    limit: SessionLimit,
+    operation: &Operation,
+    claim: Option<&Claim>,
+    now: Timestamp,
+) -> Call {
+    let mut keys = session_keys(session, slot);
+    keys.push(keys::idempotency_claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
+    let on_limit = match limit.on_limit {
+        OnLimit::Reject => 0,
+        OnLimit::EvictOldest => 1,
+        OnLimit::EvictLeastRecent => 2,
+    };
+    Call::new(&SCRIPT, keys)
+        .arg(keys::hash_tag(slot.bucket))
+        .number(now.millis())
+        .arg(session.key_text())
+        .arg(record.encode())
+        .number(limit.max)
+        .number(on_limit)
+        .arg(&operation.event_id)
+        .arg(&operation.common)
+        .arg(&record.attributes.application_id)
+        .number(tombstone_millis())
+        .arg(claim.map_or(&[][..], |claim| &claim.payload))
+        .number(limits::IDEMPOTENCY_SECONDS * 1000)
+}
+
+/// Reads the reply to [`create`].
+pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
+    let reply = items(reply)?;
+    let epoch = |value| u32::try_from(integer(value)?).map_err(|_| UnexpectedReply);
+    Ok(match text(reply.first())? {
+        "created" | "repeated" => {
+            Created::Admitted { epoch: epoch(reply.get(1))?, evicted: sessions(bucket, &reply[2..])? }
+        }
+        "replayed" => {
+            let mut named = sessions(bucket, &reply[1..])?;
+            if named.is_empty() {
+                return Err(UnexpectedReply);
+            }
+            Created::Replayed { session: named.remove(0), evicted: named }
+        }
+        "mismatch" => Created::KeyReused,
+        "limit" => Created::LimitReached,
+        _ => return Err(UnexpectedReply),
+    })
+}

@@ -1,0 +1,66 @@
+//! Listing a user's sessions.
+
+use super::{Call, Reply, UnexpectedReply, integer, items, record, text};
+use crate::adapters::redis::keys;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::record::SessionRecord;
+use crate::core::time::Timestamp;
+use redis::Value;
+
+script!(SCRIPT, "list.lua");
+
+/// Where a page of [`list`] begins: after this item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageCursor {
+    /// Creation time of the last item seen.
+    pub created_at: Timestamp,
+    /// Its key text.
+    pub key_text: String,
+}
+
+/// Outcome of [`list`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// Live sessions, newest first; one more than the page size when there is another page.
+    Page(Vec<(SessionId, SessionRecord)>),
+    /// The calling holder's own session is over.
+    CallerOver(Option<EndReason>),
+}
+
+/// One page of a user's sessions; `caller` is the holder's own session when a holder asks.
+pub fn list(
+    slot: UserSlot,
+    caller: Option<&SessionId>,
+    application_tag: [u8; 8],
+    after: Option<&PageCursor>,
+    page_size: usize,
+    now: Timestamp,
+) -> Call {
+    let mut keys = vec![keys::index(slot), keys::epoch(slot)];
+    keys.extend(caller.map(keys::session));
+    Call::new(&SCRIPT, keys)
+        .arg(keys::hash_tag(slot.bucket))
+        .number(now.millis())
+        .arg(application_tag)
+        .arg(after.map(|after| after.created_at.millis().to_string()).unwrap_or_default())
+        .arg(after.map(|after| after.key_text.clone()).unwrap_or_default())
+        .number(page_size)
+}
+
+/// Reads the reply to [`list`].
+pub fn listed(bucket: Bucket, reply: Value) -> Reply<Listed> {
+    let reply = items(reply)?;
+    match text(reply.first())? {
+        "caller" => Ok(Listed::CallerOver(u8::try_from(integer(reply.get(1))?).ok().and_then(EndReason::from_code))),
+        "page" => {
+            let item = |value: &Value| {
+                let Value::Array(pair) = value else { return Err(UnexpectedReply) };
+                let session = SessionId::from_key_text(bucket, text(pair.first())?).ok_or(UnexpectedReply)?;
+                Ok((session, record(pair.get(1))?))
+            };
+            reply[1..].iter().map(item).collect::<Reply<_>>().map(Listed::Page)
+        }
+        _ => Err(UnexpectedReply),
+    }
+}

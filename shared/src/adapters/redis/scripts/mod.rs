@@ -1,0 +1,175 @@
+//! The scripts, one typed function each beside its Lua file: named parameters in, an enum out.
+//!
+//! A script is constant text addressed by its digest; values travel in ARGV only. `record.lua` stands in front of each.
+
+use super::keys;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::record::{SessionRecord, Unreadable};
+use crate::limits;
+use redis::Value;
+use std::sync::LazyLock;
+
+/// A script's text with its digest, which the server knows it by.
+struct Lua {
+    text: &'static str,
+    digest: LazyLock<String>,
+}
+
+/// A script of a file. `allow_oom` lets it run when memory is short: for scripts that shrink a record or write it in place,
+/// where what they add is one small event. F-06.
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        script!($name, $file, flags "");
+    };
+    ($name:ident, $file:literal, allow_oom) => {
+        script!($name, $file, flags "#!lua flags=allow-oom\n");
+    };
+    ($name:ident, $file:literal, flags $flags:literal) => {
+        static $name: super::Lua = super::Lua {
+            text: concat!($flags, include_str!("record.lua"), include_str!($file)),
+            digest: std::sync::LazyLock::new(|| redis::Script::new($name.text).get_hash().to_owned()),
+        };
+    };
+}
+
+mod create;
+mod end;
+mod list;
+mod read;
+mod refresh;
+mod revoke_user;
+mod sweep;
+mod touch;
+mod update;
+
+pub use create::{Claim, Created, create, created};
+pub use end::{Ended, end, ended};
+pub use list::{Listed, PageCursor, list, listed};
+pub use read::{Read, read, read_reply};
+pub use refresh::{Refreshed, refresh, refreshed};
+pub use revoke_user::{revoke_user, revoked};
+pub use sweep::{Swept, sweep, swept};
+pub use touch::{touch, touched};
+pub use update::{Updated, update, updated};
+
+/// A script with its keys and arguments, ready to be sent any number of times.
+pub struct Call {
+    script: &'static Lua,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    fn new(script: &'static Lua, keys: Vec<String>) -> Self {
+        Call { script, keys, arguments: Vec::new() }
+    }
+
+    fn arg(mut self, value: impl AsRef<[u8]>) -> Self {
+        self.arguments.push(value.as_ref().to_vec());
+        self
+    }
+
+    fn number(self, value: impl std::fmt::Display) -> Self {
+        let text = value.to_string();
+        self.arg(text)
+    }
+
+    /// The command that names the script by its digest.
+    pub fn by_digest(&self) -> redis::Cmd {
+        self.command("EVALSHA", &self.script.digest)
+    }
+
+    /// The command that carries the text, for a server that has lost its script cache.
+    pub fn by_text(&self) -> redis::Cmd {
+        self.command("EVAL", self.script.text)
+    }
+
+    fn command(&self, verb: &str, script: &str) -> redis::Cmd {
+        let mut command = redis::cmd(verb);
+        command.arg(script).arg(self.keys.len());
+        for key in &self.keys {
+            command.arg(key);
+        }
+        for argument in &self.arguments {
+            command.arg(argument.as_slice());
+        }
+        command
+    }
+}
+
+/// Who does something, once: the operation's id and what its events say in common.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// 16 random bytes as base64url: the id of the operation's first event.
+    pub event_id: String,
+    /// The first eight of those bytes, kept in the record.
+    pub mark: [u8; 8],
+    /// [`crate::core::audit::common`].
+    pub common: String,
+}
+
+/// The keys that most scripts take: session, index, epoch, expiry queue, outbox.
+fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
+    vec![
+        keys::session(session),
+        keys::index(slot),
+        keys::epoch(slot),
+        keys::expiry_queue(slot.bucket),
+        keys::outbox(slot.bucket),
+    ]
+}
+
+fn tombstone_millis() -> u64 {
+    limits::TOMBSTONE_SECONDS * 1000
+}
+
+/// A reply that is not what the script is written to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnexpectedReply;
+
+impl From<Unreadable> for UnexpectedReply {
+    fn from(_: Unreadable) -> Self {
+        UnexpectedReply
+    }
+}
+
+type Reply<T> = Result<T, UnexpectedReply>;
+
+fn items(value: Value) -> Reply<Vec<Value>> {
+    match value {
+        Value::Array(items) => Ok(items),
+        _ => Err(UnexpectedReply),
+    }
+}
+
+fn bytes(value: Option<&Value>) -> Reply<&[u8]> {
+    match value {
+        Some(Value::BulkString(bytes)) => Ok(bytes),
+        _ => Err(UnexpectedReply),
+    }
+}
+
+fn text(value: Option<&Value>) -> Reply<&str> {
+    std::str::from_utf8(bytes(value)?).map_err(|_| UnexpectedReply)
+}
+
+fn integer(value: Option<&Value>) -> Reply<i64> {
+    match value {
+        Some(Value::Int(number)) => Ok(*number),
+        _ => Err(UnexpectedReply),
+    }
+}
+
+fn reason(value: Option<&Value>) -> Reply<EndReason> {
+    u8::try_from(integer(value)?).ok().and_then(EndReason::from_code).ok_or(UnexpectedReply)
+}
+
+fn record(value: Option<&Value>) -> Reply<SessionRecord> {
+    Ok(SessionRecord::decode(bytes(value)?)?)
+}
+
+fn sessions(bucket: Bucket, values: &[Value]) -> Reply<Vec<SessionId>> {
+    let session = |value: &Value| SessionId::from_key_text(bucket, text(Some(value))?).ok_or(UnexpectedReply);
+    values.iter().map(session).collect()
+}

@@ -1,0 +1,34 @@
+//! Reading sessions: plain commands, no script.
+
+use super::{Reply, UnexpectedReply, items, record, text};
+use crate::adapters::redis::keys;
+use crate::core::id::{SessionId, UserSlot};
+use crate::core::record::SessionRecord;
+use redis::Value;
+
+/// A session with its user's epoch, as plain commands read it: `MGET record… epoch`.
+pub fn read(sessions: &[SessionId], slot: UserSlot) -> redis::Cmd {
+    let mut command = redis::cmd("MGET");
+    for session in sessions {
+        command.arg(keys::session(session));
+    }
+    command.arg(keys::epoch(slot));
+    command
+}
+
+/// Records, absent ones as `None`, and the user's epoch.
+pub type Read = (Vec<Option<SessionRecord>>, u32);
+
+/// Reads the reply to [`read`].
+pub fn read_reply(reply: Value) -> Reply<Read> {
+    let mut values = items(reply)?;
+    let epoch = match values.pop() {
+        Some(Value::Nil) => 0,
+        value => text(value.as_ref())?.parse().map_err(|_| UnexpectedReply)?,
+    };
+    let record = |value: &Value| match value {
+        Value::Nil => Ok(None),
+        value => record(Some(value)).map(Some),
+    };
+    Ok((values.iter().map(record).collect::<Reply<_>>()?, epoch))
+}

@@ -1,0 +1,76 @@
+//! Presenting a refresh token.
+
+use super::{Call, Operation, Reply, UnexpectedReply, items, reason, record, session_keys, text, tombstone_millis};
+use crate::adapters::redis::keys;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{SessionId, UserSlot};
+use crate::core::record::SessionRecord;
+use crate::core::refresh_decision::Presented;
+use crate::core::time::Timestamp;
+use redis::Value;
+
+script!(SCRIPT, "refresh.lua", allow_oom);
+
+/// Outcome of [`refresh`]; the cases are those of [`crate::core::refresh_decision`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// Case 1, or no record.
+    Missing,
+    /// Case 2.
+    Ended(EndReason),
+    /// Case 3; the tombstone is set.
+    Lapsed(EndReason),
+    /// Cases 5 to 7; the tombstone is set.
+    Replay,
+    /// Cases 4 and 8.
+    Successor(SessionRecord),
+    /// Case 11.
+    Rotated(SessionRecord),
+    /// Case 12.
+    Healed(SessionRecord),
+    /// Case 9.
+    ContextChanged(SessionRecord),
+    /// Case 10.
+    Moved,
+}
+
+/// Presents a refresh token.
+pub fn refresh(
+    session: &SessionId,
+    slot: UserSlot,
+    presented: &Presented,
+    operation: &Operation,
+    now: Timestamp,
+) -> Call {
+    Call::new(&SCRIPT, session_keys(session, slot))
+        .arg(keys::hash_tag(slot.bucket))
+        .number(now.millis())
+        .arg(session.key_text())
+        .arg(presented.application_tag)
+        .number(presented.generation)
+        .arg(presented.operation)
+        .arg(presented.address)
+        .arg(presented.device)
+        .number(presented.judged_revision.map_or(-1, i64::from))
+        .arg(&operation.event_id)
+        .arg(&operation.common)
+        .number(tombstone_millis())
+}
+
+/// Reads the reply to [`refresh`].
+pub fn refreshed(reply: Value) -> Reply<Refreshed> {
+    let reply = items(reply)?;
+    let second = reply.get(1);
+    Ok(match text(reply.first())? {
+        "missing" => Refreshed::Missing,
+        "ended" => Refreshed::Ended(reason(second)?),
+        "lapsed" => Refreshed::Lapsed(reason(second)?),
+        "replay" => Refreshed::Replay,
+        "successor" => Refreshed::Successor(record(second)?),
+        "rotated" => Refreshed::Rotated(record(second)?),
+        "healed" => Refreshed::Healed(record(second)?),
+        "context" => Refreshed::ContextChanged(record(second)?),
+        "moved" => Refreshed::Moved,
+        _ => return Err(UnexpectedReply),
+    })
+}

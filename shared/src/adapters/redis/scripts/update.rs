@@ -1,0 +1,65 @@
+//! Replacing the sealed data of a session.
+
+use super::{
+    Call, Operation, Reply, UnexpectedReply, integer, items, reason, record, session_keys, text, tombstone_millis,
+};
+use crate::adapters::redis::keys;
+use crate::core::end_reason::EndReason;
+use crate::core::id::{SessionId, UserSlot};
+use crate::core::record::SessionRecord;
+use crate::core::time::Timestamp;
+use redis::Value;
+
+script!(SCRIPT, "update.lua");
+
+/// Outcome of [`update`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Updated {
+    /// Replaced; the record without its sealed data.
+    Done(Box<SessionRecord>),
+    /// No such session of this application.
+    Missing,
+    /// Over.
+    Ended(EndReason),
+    /// The current version is another.
+    OtherVersion(u32),
+}
+
+/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from.
+pub fn update(
+    session: &SessionId,
+    slot: UserSlot,
+    application_tag: [u8; 8],
+    expected_version: u32,
+    expected_seal: Option<&[u8]>,
+    sealed: &[u8],
+    operation: &Operation,
+    now: Timestamp,
+) -> Call {
+    Call::new(&SCRIPT, session_keys(session, slot))
+        .arg(keys::hash_tag(slot.bucket))
+        .number(now.millis())
+        .arg(session.key_text())
+        .arg(application_tag)
+        .number(expected_version)
+        .arg(operation.mark)
+        .arg(sealed)
+        .arg(&operation.event_id)
+        .arg(&operation.common)
+        .number(tombstone_millis())
+        .arg(expected_seal.map_or("any", |_| "this"))
+        .arg(expected_seal.unwrap_or_default())
+}
+
+/// Reads the reply to [`update`].
+pub fn updated(reply: Value) -> Reply<Updated> {
+    let reply = items(reply)?;
+    let second = reply.get(1);
+    Ok(match text(reply.first())? {
+        "updated" => Updated::Done(Box::new(record(second)?)),
+        "missing" => Updated::Missing,
+        "ended" | "lapsed" => Updated::Ended(reason(second)?),
+        "version" => Updated::OtherVersion(u32::try_from(integer(second)?).map_err(|_| UnexpectedReply)?),
+        _ => return Err(UnexpectedReply),
+    })
+}
