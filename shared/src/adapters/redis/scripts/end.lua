@@ -9,30 +9,11 @@ local operation, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], tonumb
 
 local epoch = epoch_of(KEYS[3])
 if KEYS[6] and KEYS[6] ~= KEYS[1] then
-  local caller = read(KEYS[6])
-  if not caller then
-    return {'caller', 0}
-  end
-  if caller.err then return caller end
-  if caller.state ~= ACTIVE then
-    return {'caller', caller.reason}
-  end
-  local over = lapsed(caller, epoch, now)
-  if over then
-    return {'caller', over}
-  end
+  local refusal = refuse_caller(KEYS[6], epoch, now)
+  if refusal then return refusal end
 end
-local h = read(KEYS[1])
-if not h then
-  return {'missing'}
-end
-if h.err then return h end
-if h.app ~= application then
-  return {'missing'}
-end
-if h.state ~= ACTIVE then
-  return {'ended', h.reason}
-end
+local h, refusal = owned(KEYS[1], application)
+if not h then return refusal end
 reason = lapsed(h, epoch, now) or reason
 finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
 return {'ended', reason}

@@ -9,18 +9,8 @@ local after, after_sid = tonumber(ARGV[4]), ARGV[5]
 
 local epoch = epoch_of(KEYS[2])
 if KEYS[3] then
-  local caller = read(KEYS[3])
-  if not caller then
-    return {'caller', 0}
-  end
-  if caller.err then return caller end
-  if caller.state ~= ACTIVE then
-    return {'caller', caller.reason}
-  end
-  local over = lapsed(caller, epoch, now)
-  if over then
-    return {'caller', over}
-  end
+  local refusal = refuse_caller(KEYS[3], epoch, now)
+  if refusal then return refusal end
 end
 local reply = {'page'}
 local start = after and string.format('%d', after) or '+inf'

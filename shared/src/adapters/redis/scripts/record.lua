@@ -81,6 +81,30 @@ local function epoch_of(epoch_key)
   return tonumber(redis.call('GET', epoch_key) or '0')
 end
 
+-- The reply to a holder whose own session is over, or nil while it lives.
+local function refuse_caller(record_key, epoch, now)
+  local h = read(record_key)
+  if not h then
+    return {'caller', 0}
+  end
+  if h.err then return h end
+  local over = h.state ~= ACTIVE and h.reason or lapsed(h, epoch, now)
+  return over and {'caller', over}
+end
+
+-- The header of an application's session that nobody has ended; else nil and the reply that says so.
+local function owned(record_key, application)
+  local h = read(record_key)
+  if h and h.err then return nil, h end
+  if not h or h.app ~= application then
+    return nil, {'missing'}
+  end
+  if h.state ~= ACTIVE then
+    return nil, {'ended', h.reason}
+  end
+  return h
+end
+
 -- Header and attributes, without the sealed data.
 local function prefix(record_key, h)
   return redis.call('GETRANGE', record_key, 0, HEADER_BYTES + h.attributes - 1)

@@ -8,17 +8,8 @@
 local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 
-local h = read(KEYS[1])
-if not h then
-  return {'missing'}
-end
-if h.err then return h end
-if h.app ~= application then
-  return {'missing'}
-end
-if h.state ~= ACTIVE then
-  return {'ended', h.reason}
-end
+local h, refusal = owned(KEYS[1], application)
+if not h then return refusal end
 local reason = lapsed(h, epoch_of(KEYS[3]), now)
 if reason then
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
