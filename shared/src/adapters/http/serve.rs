@@ -90,4 +90,32 @@ mod tests {
         assert_eq!(budget_millis(1_000_000, Some(600_000)), REQUEST_MILLIS_MAX);
         assert_eq!(budget_millis(1_000_000, None), REQUEST_MILLIS_MAX);
     }
+
+    fn incoming() -> Incoming {
+        Incoming::new(lambda_http::http::Request::new(Body::Empty))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_without_its_text_and_the_next_request_is_served() {
+        async fn failing() -> Result<Response<Body>> {
+            panic!("with a secret")
+        }
+        let response = serve(ErrorShape::Problem, &incoming(), failing()).await.expect("a response");
+        assert_eq!(response.status().as_u16(), 500);
+        let Body::Text(body) = response.into_body() else { panic!("a text body") };
+        assert!(body.contains("internal_error") && !body.contains("secret"), "{body}");
+        let next = serve(ErrorShape::Problem, &incoming(), async { Ok(Response::new(Body::Empty)) }).await;
+        assert_eq!(next.expect("a response").status().as_u16(), 200);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_a_503_in_both_shapes() {
+        for shape in [ErrorShape::Problem, ErrorShape::OAuth] {
+            let away = async { Err(Error::unavailable(Dependency::Kms, "with a secret")) };
+            let response = serve(shape, &incoming(), away).await.expect("a response");
+            assert_eq!(response.status().as_u16(), 503);
+            assert_eq!(response.headers()["retry-after"], "1");
+            assert_eq!(response.headers()["cache-control"], "no-store");
+        }
+    }
 }
