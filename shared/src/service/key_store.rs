@@ -90,8 +90,8 @@ impl KeyStore {
         kms.unwrap_ring(purpose, stored.wrapped).await.map(OpenRing::new)
     }
 
-    /// The published keys that access tokens are verified with. A token that names an unknown key gets one fresh look
-    /// per cache period, not one per token.
+    /// The published keys that access tokens are verified with. A token that names an unknown key causes no read: a new
+    /// key is published a day before its first use, so whoever guesses ids can not make this environment ask again.
     pub async fn verifying_keys(&self) -> Result<Arc<Vec<VerifyingKey>>> {
         remembered(&self.public, async { Ok(self.table.load(Purpose::Token).await?.ok_or_else(no_key)?.public) }).await
     }
