@@ -17,8 +17,19 @@ pub const TOUCH_INTERVAL_SECONDS_MAX: u64 = 60;
 
 /// Grace window of a consumed refresh token.
 pub const REFRESH_GRACE_SECONDS_DEFAULT: u64 = 10;
-/// Longest grace window for a session that is not bound to a key.
-pub const REFRESH_GRACE_SECONDS_MAX: u64 = 30;
+/// Longest grace window for a session that is not bound to a key; a longer one of the policy is cut to it.
+pub const REFRESH_GRACE_SECONDS_UNBOUND_MAX: u64 = 30;
+/// Longest grace window of a policy.
+pub const REFRESH_GRACE_SECONDS_MAX: u64 = 600;
+
+/// Default age of an authentication for sensitive operations: 5 minutes (ASVS 7.5.3).
+pub const STEP_UP_AGE_SECONDS_DEFAULT: u64 = 300;
+/// Shortest such age.
+pub const STEP_UP_AGE_SECONDS_MIN: u64 = 30;
+/// Longest such age.
+pub const STEP_UP_AGE_SECONDS_MAX: u64 = 24 * 3600;
+/// Largest rate limit, in requests per minute.
+pub const RATE_PER_MINUTE_MAX: u32 = 10_000_000;
 
 /// Life of an access token.
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
@@ -61,6 +72,8 @@ pub const REVOKE_BATCH: usize = 200;
 
 /// How long a tombstone outlives its session's end, unless the absolute timeout comes sooner; a day at least.
 pub const TOMBSTONE_SECONDS: u64 = 7 * 24 * 3600;
+/// How long the history of a user's contexts is kept after it last changed.
+pub const HISTORY_SECONDS: u64 = 90 * 24 * 3600;
 /// Life of an entry of the revocation ledger: nothing it must forbid lives longer.
 pub const LEDGER_SECONDS: u64 = ABSOLUTE_TIMEOUT_SECONDS_MAX + 24 * 3600;
 

@@ -18,9 +18,11 @@ use shared::adapters::redis::scripts::{Call, Operation};
 use shared::core::attributes::Attributes;
 use shared::core::audit::{self, Actor, EVENT_TYPES};
 use shared::core::crypto;
+use shared::core::device::TrustLevel;
 use shared::core::end_reason::{self, EndReason};
 use shared::core::id::{Bucket, SessionId, UserSlot, UserTag};
-use shared::core::record::{Header, SessionRecord, State};
+use shared::core::record::{HEADER_BYTES, Header, KEY_BOUND, SessionRecord, State};
+use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 use shared::service::state::run_on;
 
@@ -261,6 +263,7 @@ pub fn random_attributes(rng: &mut StdRng) -> Attributes {
         device_type: rng.random_bool(0.3).then(|| "phone".into()),
         address_prefix: text(rng),
         user_agent: text(rng),
+        jkt: rng.random_bool(0.3).then(|| pick(rng, &["key-A", "key-B"]).to_owned()),
         unknown: match rng.random_bool(0.5) {
             true => vec![(rng.random_range(100..=255), unknown)],
             false => Vec::new(),
@@ -310,6 +313,12 @@ pub fn random_header(rng: &mut StdRng, tag: UserTag, now: Timestamp) -> Header {
         application_tag: OWN,
         address: random_digest(rng),
         device: random_digest(rng),
+        standing: pick(rng, &[Standing::Good, Standing::Good, Standing::Good, Standing::StepUp, Standing::Quarantined]),
+        trust: pick(rng, &TrustLevel::ALL),
+        risk_score: rng.random_range(0..=100),
+        flags: pick(rng, &[0, 0, 0, KEY_BOUND]),
+        superseded_generation: 0,
+        device_epoch: rng.random(),
     }
 }
 
@@ -348,8 +357,8 @@ pub fn without_data(record: &SessionRecord) -> SessionRecord {
 pub fn unreadable(rng: &mut StdRng, record: &SessionRecord) -> Vec<u8> {
     let mut bytes = record.encode();
     match rng.random_range(0..3) {
-        0 => bytes.truncate(rng.random_range(1..98)),
-        1 => bytes[0] = pick(rng, &[0, 2, 255]),
+        0 => bytes.truncate(rng.random_range(1..HEADER_BYTES)),
+        1 => bytes[0] = pick(rng, &[0, 1, 255]),
         _ => bytes[1] = pick(rng, &[0, 3, 255]),
     }
     bytes

@@ -1,5 +1,6 @@
 //! The stores as they are in production: a cluster, TLS everywhere, and what is readable in them.
 
+use shared::core::record::HEADER_BYTES;
 use std::path::PathBuf;
 
 use integration_tests::application::SessionTokens;
@@ -10,7 +11,6 @@ use integration_tests::stores::{KeyDump, RedisOptions, RedisServer};
 use integration_tests::{Environment, InvokeError, Stack, journey, json, secrets, settings};
 
 /// Of shared/src/core/record.rs.
-const HEADER_BYTES: usize = 98;
 
 #[tokio::test]
 async fn a_cluster_serves_every_route() {

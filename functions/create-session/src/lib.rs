@@ -7,7 +7,6 @@ use shared::adapters::http::fields::{Checks, ClientBody};
 use shared::adapters::http::request::{Incoming, JSON};
 use shared::adapters::http::response::{json, with_etag, with_location};
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::core::crypto;
 use shared::core::id::UserId;
 use shared::core::json::StrictObject;
@@ -47,10 +46,9 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 }
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
-    let now = clock::now();
-    let credential = incoming.credential()?;
-    let command = parse(incoming, now)?;
-    let created = create_session(service, credential.as_ref(), command, &incoming.request_id, now).await?;
+    let inbound = incoming.inbound()?;
+    let command = parse(incoming, inbound.now)?;
+    let created = create_session(service, &inbound, command).await?;
     let location = format!("/sessions/{}", created.session.session_id());
     let version = created.session.version();
     Ok(with_etag(with_location(json(StatusCode::CREATED, &created), &location), version))

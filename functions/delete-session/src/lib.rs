@@ -5,7 +5,6 @@ use lambda_http::{Body, Error, Request};
 use shared::adapters::http::request::Incoming;
 use shared::adapters::http::response::empty;
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::error::Result;
 use shared::service::end::{Progress, end_session};
 use shared::service::runtime::Service;
@@ -18,9 +17,8 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
-    let credential = incoming.credential()?;
-    let session = incoming.session_id()?;
-    let progress = end_session(service, credential.as_ref(), session, &incoming.request_id, clock::now()).await?;
+    let inbound = incoming.inbound()?;
+    let progress = end_session(service, &inbound, incoming.session_id()?).await?;
     Ok(empty(match progress {
         Progress::Done => StatusCode::NO_CONTENT,
         Progress::Accepted => StatusCode::ACCEPTED,

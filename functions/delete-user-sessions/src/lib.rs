@@ -5,7 +5,6 @@ use lambda_http::{Body, Error, Request};
 use shared::adapters::http::request::Incoming;
 use shared::adapters::http::response::empty;
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::core::id::SessionId;
 use shared::error::Result;
 use shared::limits::SHORT_TEXT_BYTES_MAX;
@@ -21,10 +20,9 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&["except", "deviceId"])?;
-    let credential = incoming.credential()?;
+    let inbound = incoming.inbound()?;
     let (user, which) = (incoming.user_id()?, which(incoming)?);
-    let now = clock::now();
-    let progress = end_user_sessions(service, credential.as_ref(), &user, which, &incoming.request_id, now).await?;
+    let progress = end_user_sessions(service, &inbound, &user, which).await?;
     Ok(empty(match progress {
         Progress::Done => StatusCode::NO_CONTENT,
         Progress::Accepted => StatusCode::ACCEPTED,

@@ -5,7 +5,6 @@ use lambda_http::{Body, Error, Request};
 use shared::adapters::http::request::Incoming;
 use shared::adapters::http::response::{json, with_etag};
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::error::Result;
 use shared::service::get::get_session;
 use shared::service::runtime::Service;
@@ -18,7 +17,6 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
-    let credential = incoming.credential()?;
-    let session = get_session(service, credential.as_ref(), incoming.session_id()?, clock::now()).await?;
+    let session = get_session(service, &incoming.inbound()?, incoming.session_id()?).await?;
     Ok(with_etag(json(StatusCode::OK, &session), session.version()))
 }

@@ -5,7 +5,6 @@ use lambda_http::{Body, Error, Request};
 use shared::adapters::http::request::Incoming;
 use shared::adapters::http::response::json;
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::error::Result;
 use shared::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 use shared::service::list::{decode_cursor, list_user_sessions};
@@ -19,14 +18,13 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&["cursor", "limit"])?;
-    let credential = incoming.credential()?;
+    let inbound = incoming.inbound()?;
     let user = incoming.user_id()?;
     let cursor = incoming.query("cursor")?.map(|text| {
         decode_cursor(&text).ok_or_else(|| shared::error::Error::field("cursor", "must come from a previous page"))
     });
     let page_size = page_size(incoming)?;
-    let now = clock::now();
-    let page = list_user_sessions(service, credential.as_ref(), &user, cursor.transpose()?, page_size, now).await?;
+    let page = list_user_sessions(service, &inbound, &user, cursor.transpose()?, page_size).await?;
     Ok(json(StatusCode::OK, &page))
 }
 

@@ -7,7 +7,6 @@ use shared::adapters::http::fields::{Checks, ClientBody};
 use shared::adapters::http::request::{Incoming, JSON};
 use shared::adapters::http::response::{json, with_etag};
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::error::{Error as ServiceError, Result};
 use shared::service::refresh::{RefreshRequest, refresh_session};
 use shared::service::runtime::Service;
@@ -27,9 +26,8 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
-    let credential = incoming.credential()?;
-    let command = parse(incoming)?;
-    let refreshed = refresh_session(service, credential.as_ref(), command, &incoming.request_id, clock::now()).await?;
+    let inbound = incoming.inbound()?;
+    let refreshed = refresh_session(service, &inbound, parse(incoming)?).await?;
     Ok(with_etag(json(StatusCode::OK, &refreshed), refreshed.session.version()))
 }
 
@@ -42,7 +40,6 @@ fn parse(incoming: &Incoming) -> Result<RefreshRequest> {
         // A token of this path can not be genuine: the answer is that to any token that belongs elsewhere.
         session: incoming.session_id().map_err(|_| ServiceError::RefreshTokenInvalid)?,
         refresh_token: body.refresh_token,
-        direct: incoming.client(),
         stated,
     })
 }

@@ -6,7 +6,6 @@ use shared::adapters::http::form::token_form;
 use shared::adapters::http::request::Incoming;
 use shared::adapters::http::response::empty;
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::error::Result;
 use shared::service::revoke::revoke;
 use shared::service::runtime::Service;
@@ -20,6 +19,6 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
     let form = token_form(incoming)?;
-    revoke(service, form.credential.as_ref(), &form.token, &incoming.request_id, clock::now()).await?;
+    revoke(service, &form.inbound, &form.token).await?;
     Ok(empty(StatusCode::OK))
 }

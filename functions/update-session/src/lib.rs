@@ -6,7 +6,6 @@ use serde::Deserialize;
 use shared::adapters::http::request::{Incoming, JSON, MERGE_PATCH};
 use shared::adapters::http::response::{json, with_etag};
 use shared::adapters::http::serve::{ErrorShape, serve};
-use shared::clock;
 use shared::core::json::StrictObject;
 use shared::error::Result;
 use shared::service::runtime::Service;
@@ -26,11 +25,8 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
-    let (credential, session, expected) = (incoming.credential()?, incoming.session_id()?, incoming.if_match()?);
-    let change = parse(incoming)?;
-    let credential = credential.as_ref();
-    let updated =
-        update_session(service, credential, session, expected, change, &incoming.request_id, clock::now()).await?;
+    let (inbound, session, expected) = (incoming.inbound()?, incoming.session_id()?, incoming.if_match()?);
+    let updated = update_session(service, &inbound, session, expected, parse(incoming)?).await?;
     Ok(with_etag(json(StatusCode::OK, &updated), updated.version()))
 }
 

@@ -21,18 +21,17 @@ pub struct Attributes {
     pub device_id: Option<String>,
     /// A name people recognise.
     pub device_name: Option<String>,
-    /// Kind of device, a word of [`DEVICE_TYPES`].
+    /// Kind of device, a word of [`super::device::DeviceType`].
     pub device_type: Option<String>,
     /// The client's address prefix, `203.0.113.0/24`; never the whole address.
     pub address_prefix: Option<String>,
     /// The client's user agent, cut to its limit.
     pub user_agent: Option<String>,
+    /// RFC 7638 thumbprint of the key that the session is bound to (`cnf.jkt`).
+    pub jkt: Option<String>,
     /// Fields of a later release, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
-
-/// The kinds of device.
-pub const DEVICE_TYPES: [&str; 7] = ["phone", "tablet", "desktop", "tv", "kiosk", "server", "other"];
 
 const USER_ID: u8 = 1;
 const APPLICATION_ID: u8 = 2;
@@ -44,6 +43,7 @@ const DEVICE_NAME: u8 = 7;
 const DEVICE_TYPE: u8 = 8;
 const ADDRESS_PREFIX: u8 = 9;
 const USER_AGENT: u8 = 10;
+const JKT: u8 = 11;
 
 impl Attributes {
     /// The bytes of the record's middle part.
@@ -62,6 +62,7 @@ impl Attributes {
             (DEVICE_TYPE, &self.device_type),
             (ADDRESS_PREFIX, &self.address_prefix),
             (USER_AGENT, &self.user_agent),
+            (JKT, &self.jkt),
         ] {
             if let Some(value) = value {
                 push(&mut bytes, tag, value.as_bytes());
@@ -104,6 +105,7 @@ impl Attributes {
             DEVICE_TYPE => self.device_type = Some(text()?),
             ADDRESS_PREFIX => self.address_prefix = Some(text()?),
             USER_AGENT => self.user_agent = Some(text()?),
+            JKT => self.jkt = Some(text()?),
             _ => self.unknown.push((tag, value.to_vec())),
         }
         Some(())
@@ -134,6 +136,7 @@ mod tests {
             device_type: Some("phone".into()),
             address_prefix: Some("203.0.113.0/24".into()),
             user_agent: Some("agent".into()),
+            jkt: Some("thumbprint".into()),
             unknown: vec![(200, vec![1, 2, 3])],
         };
         assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));

@@ -21,10 +21,14 @@ pub enum EndReason {
     TokenRevoked,
     /// The sessions of one device were ended.
     DeviceRemoved,
+    /// The device was blocked.
+    DeviceBlocked,
+    /// The risk of the session was judged too high.
+    Risk,
 }
 
 /// Every reason, in the order of its number.
-pub const ALL: [EndReason; 9] = [
+pub const ALL: [EndReason; 11] = [
     EndReason::User,
     EndReason::Admin,
     EndReason::Idle,
@@ -34,6 +38,8 @@ pub const ALL: [EndReason; 9] = [
     EndReason::RevokeAll,
     EndReason::TokenRevoked,
     EndReason::DeviceRemoved,
+    EndReason::DeviceBlocked,
+    EndReason::Risk,
 ];
 
 impl EndReason {
@@ -49,6 +55,8 @@ impl EndReason {
             EndReason::RevokeAll => 7,
             EndReason::TokenRevoked => 8,
             EndReason::DeviceRemoved => 9,
+            EndReason::DeviceBlocked => 10,
+            EndReason::Risk => 11,
         }
     }
 
@@ -69,6 +77,8 @@ impl EndReason {
             EndReason::RevokeAll => "revoke_all",
             EndReason::TokenRevoked => "token_revoked",
             EndReason::DeviceRemoved => "device_removed",
+            EndReason::DeviceBlocked => "device_blocked",
+            EndReason::Risk => "risk",
         }
     }
 

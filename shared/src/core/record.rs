@@ -1,6 +1,6 @@
 //! The session record: one binary string in Redis.
 //!
-//! A header of 98 bytes at fixed offsets, then attributes (see [`super::attributes`]), then the sealed session data.
+//! A header of 110 bytes at fixed offsets, then attributes (see [`super::attributes`]), then the sealed session data.
 //! Scripts patch the header in place and never touch the rest; `scripts/record.lua` holds the same offsets, and a
 //! test compares the two. Integers are big-endian, instants are 48-bit milliseconds.
 //!
@@ -8,17 +8,25 @@
 //! 0 format  1 state  2 end reason  3 MAC key id   4 version u32     8 revision u32   12 epoch u32   16 generation u32
 //! 20 idle timeout u32   24 created   30 last activity   36 absolute expiry   42 rotated   48 ended
 //! 54 attributes length u16   56 last operation   64 user tag   72 application tag   80 address   88 device   96 grace window u16
+//! 98 standing u8   99 trust u8   100 risk score u8   101 flags u8   102 superseded generation u32   106 device epoch u32
 //! ```
 
 use super::attributes::Attributes;
+use super::device::TrustLevel;
 use super::end_reason::EndReason;
 use super::id::UserTag;
+use super::standing::Standing;
 use super::time::Timestamp;
 
 /// Length of the header in bytes.
-pub const HEADER_BYTES: usize = 98;
+pub const HEADER_BYTES: usize = 110;
+
+/// Flag: the refresh family and its access tokens are bound to the key of [`super::attributes::Attributes::jkt`].
+pub const KEY_BOUND: u8 = 1;
+/// Flag: other applications share the session; their families lie beside the record.
+pub const SHARED: u8 = 2;
 /// The format this code writes.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 /// Whether a session lives, as its record says; expiry and epoch are judged apart ([`super::session::liveness`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +77,18 @@ pub struct Header {
     pub address: [u8; 8],
     /// Keyed digest of the caller's user agent and fingerprint; zeros when unknown.
     pub device: [u8; 8],
+    /// What the session may do, as its risk was last judged.
+    pub standing: Standing,
+    /// How far its device was trusted when it was last looked at.
+    pub trust: TrustLevel,
+    /// Risk score of the last judgement, 0 to 100.
+    pub risk_score: u8,
+    /// [`KEY_BOUND`] and [`SHARED`].
+    pub flags: u8,
+    /// The generation that a step-up put out of use; 0 when there was none.
+    pub superseded_generation: u32,
+    /// The epoch of the device when the session began: a later one has ended it.
+    pub device_epoch: u32,
 }
 
 /// A whole record.
@@ -114,7 +134,7 @@ impl SessionRecord {
 }
 
 impl Header {
-    /// The 98 bytes in front of `attributes_length` bytes of attributes.
+    /// The 110 bytes in front of `attributes_length` bytes of attributes.
     pub fn encode(&self, attributes_length: usize) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let (state, reason) = match self.state {
@@ -148,6 +168,9 @@ impl Header {
         bytes[80..88].copy_from_slice(&self.address);
         bytes[88..96].copy_from_slice(&self.device);
         bytes[96..98].copy_from_slice(&self.grace_seconds.to_be_bytes());
+        bytes[98..102].copy_from_slice(&[self.standing.code(), self.trust.code(), self.risk_score, self.flags]);
+        bytes[102..106].copy_from_slice(&self.superseded_generation.to_be_bytes());
+        bytes[106..110].copy_from_slice(&self.device_epoch.to_be_bytes());
         bytes
     }
 
@@ -182,6 +205,12 @@ impl Header {
             application_tag: eight(header, 72),
             address: eight(header, 80),
             device: eight(header, 88),
+            standing: Standing::from_code(header[98]).ok_or(Unreadable)?,
+            trust: TrustLevel::from_code(header[99]).ok_or(Unreadable)?,
+            risk_score: header[100],
+            flags: header[101],
+            superseded_generation: integer(header, 102),
+            device_epoch: integer(header, 106),
         };
         Ok((decoded, usize::from(u16::from_be_bytes([header[54], header[55]]))))
     }
@@ -221,13 +250,15 @@ pub(crate) mod arbitrary {
     pub(crate) fn header() -> impl Strategy<Value = Header> {
         let state = prop_oneof![
             4 => Just(State::Active),
-            1 => (1_u8..=9).prop_map(|code| State::Ended(EndReason::from_code(code).expect("listed"))),
+            1 => (1_u8..=11).prop_map(|code| State::Ended(EndReason::from_code(code).expect("listed"))),
         ];
         let instants = proptest::array::uniform5(0_i64..(1 << 41));
-        let integers = proptest::array::uniform5(any::<u32>());
+        let integers = proptest::array::uniform7(any::<u32>());
+        let standing = proptest::sample::select(super::super::standing::ALL.to_vec());
+        let bytes = (standing, proptest::sample::select(TrustLevel::ALL.to_vec()), 0_u8..=100, 0_u8..4);
         let eights = proptest::array::uniform4(any::<[u8; 8]>());
-        (state, any::<u8>(), integers, instants, eights, any::<[u8; 6]>(), 0_u16..600).prop_map(
-            |(state, mac_key_id, integers, instants, eights, tag, grace_seconds)| Header {
+        (state, any::<u8>(), integers, instants, eights, any::<[u8; 6]>(), 0_u16..600, bytes).prop_map(
+            |(state, mac_key_id, integers, instants, eights, tag, grace_seconds, bytes)| Header {
                 state,
                 mac_key_id,
                 version: integers[0],
@@ -246,6 +277,12 @@ pub(crate) mod arbitrary {
                 application_tag: eights[1],
                 address: eights[2],
                 device: eights[3],
+                standing: bytes.0,
+                trust: bytes.1,
+                risk_score: bytes.2,
+                flags: bytes.3,
+                superseded_generation: integers[5],
+                device_epoch: integers[6],
             },
         )
     }

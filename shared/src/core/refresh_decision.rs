@@ -16,12 +16,18 @@
 //! 10. the caller judged an older revision of the record: nothing changes, the caller looks again
 //! 11. current: the next generation
 //! 12. ahead of the record: the store lost an acknowledged write; the record heals forward
+//! 13. bound to a key, and the caller proved another one or none: nothing changes. Comes before case 4: who does not
+//!     have the key can neither use the token nor end the session with it
+//! 14. put out of use by a step-up, or the generation before that one inside the window: refused, nothing changes.
+//!     Comes before case 5: an honest tab that has not heard of the step-up is no thief
+//! 15. quarantined, where cases 4, 8, 9, 11 and 12 would hand something out: nothing changes
 //!
-//! Order is by generation, never by clock; the clock only closes the window of case 8.
+//! Order is by generation, never by clock; the clock only closes the window of cases 8 and 14.
 
 use super::end_reason::EndReason;
-use super::record::Header;
+use super::record::{Header, KEY_BOUND};
 use super::session::{Liveness, liveness};
+use super::standing::Standing;
 use super::time::Timestamp;
 
 /// What a caller presents.
@@ -37,8 +43,23 @@ pub struct Presented {
     pub address: [u8; 8],
     /// Keyed digest of the caller's device; zeros when unknown.
     pub device: [u8; 8],
-    /// The revision whose context change the caller has judged and allowed.
-    pub judged_revision: Option<u32>,
+    /// The key that the caller has proved to have (RFC 7638 thumbprint).
+    pub jkt: Option<String>,
+    /// The judgement of a context change that case 9 asked for.
+    pub judged: Option<Judged>,
+}
+
+/// A caller's judgement of a changed context: the session goes on, in this standing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The revision of the record that was judged.
+    pub revision: u32,
+    /// The standing to leave the session in.
+    pub standing: Standing,
+    /// The score behind it.
+    pub score: u8,
+    /// The user's history with this context added; `None` leaves it.
+    pub history: Option<Vec<u8>>,
 }
 
 /// The verdict. `generation` is the one to hand out.
@@ -71,10 +92,16 @@ pub enum Decision {
         /// The generation after the presented one.
         generation: u32,
     },
+    /// Case 13.
+    WrongKey,
+    /// Case 14.
+    Superseded,
+    /// Case 15.
+    Quarantined,
 }
 
-/// Decides; see the numbered cases above.
-pub fn decide(header: &Header, epoch: u32, now: Timestamp, presented: &Presented) -> Decision {
+/// Decides; see the numbered cases above. `bound` is the thumbprint in the record.
+pub fn decide(header: &Header, bound: Option<&str>, epoch: u32, now: Timestamp, presented: &Presented) -> Decision {
     if header.application_tag != presented.application_tag {
         return Decision::Missing;
     }
@@ -84,28 +111,49 @@ pub fn decide(header: &Header, epoch: u32, now: Timestamp, presented: &Presented
         Liveness::Lapsed(reason) => return Decision::Lapsed(reason),
         Liveness::Alive => {}
     }
+    if header.flags & KEY_BOUND != 0 && (bound.is_none() || bound != presented.jkt.as_deref()) {
+        return Decision::WrongKey;
+    }
     let current = header.generation;
     let next = current.saturating_add(1);
+    let unless_quarantined = |decision| match header.standing {
+        Standing::Good | Standing::StepUp => decision,
+        Standing::Quarantined => Decision::Quarantined,
+    };
     if presented.operation == header.last_operation && presented.generation.saturating_add(1) == current {
-        return Decision::Successor { generation: current };
+        return unless_quarantined(Decision::Successor { generation: current });
     }
     if presented.generation < current {
         let inside = now.millis_since(header.rotated_at) <= i64::from(header.grace_seconds) * 1000;
+        if superseded(header.superseded_generation, presented.generation, inside) {
+            return Decision::Superseded;
+        }
         let predecessor = presented.generation.saturating_add(1) == current;
         return if predecessor && inside && !differs(header.device, presented.device) {
-            Decision::Successor { generation: current }
+            unless_quarantined(Decision::Successor { generation: current })
         } else {
             Decision::Replay
         };
     }
-    match presented.judged_revision {
+    unless_quarantined(advance(header, next, presented))
+}
+
+/// Cases 9 to 12: the current generation, or one ahead of it.
+fn advance(header: &Header, next: u32, presented: &Presented) -> Decision {
+    let current = header.generation;
+    match &presented.judged {
         None if differs(header.address, presented.address) || differs(header.device, presented.device) => {
             Decision::ContextChanged
         }
-        Some(revision) if revision != header.revision => Decision::Moved,
+        Some(judged) if judged.revision != header.revision => Decision::Moved,
         None | Some(_) if presented.generation == current => Decision::Rotate { generation: next },
         None | Some(_) => Decision::Heal { generation: presented.generation.saturating_add(1) },
     }
+}
+
+/// Whether a step-up put this generation out of use. The window opened with the step-up, or with a later rotation.
+fn superseded(superseded: u32, presented: u32, inside: bool) -> bool {
+    superseded != 0 && (presented == superseded || (presented.saturating_add(1) == superseded && inside))
 }
 
 /// Whether two context digests contradict; an unknown side never does.
@@ -120,6 +168,10 @@ mod tests {
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp::MAX;
+
+    fn decide(header: &Header, epoch: u32, now: Timestamp, presented: &Presented) -> Decision {
+        super::decide(header, None, epoch, now, presented)
+    }
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(0).plus_seconds(seconds)
@@ -140,6 +192,9 @@ mod tests {
         header.last_operation = [2; 8];
         header.address = [3; 8];
         header.device = [4; 8];
+        header.standing = Standing::Good;
+        header.flags = 0;
+        header.superseded_generation = 0;
         header
     }
 
@@ -150,8 +205,13 @@ mod tests {
             operation: [7; 8],
             address: [3; 8],
             device: [4; 8],
-            judged_revision: None,
+            jkt: None,
+            judged: None,
         }
+    }
+
+    fn allowed(revision: u32) -> Judged {
+        Judged { revision, standing: Standing::Good, score: 0, history: None }
     }
 
     #[test]
@@ -218,13 +278,13 @@ mod tests {
     fn case_9_a_changed_context_waits_for_judgement() {
         let moved = Presented { address: [5; 8], ..presented(5) };
         assert_eq!(decide(&header(), 0, at(1001), &moved), Decision::ContextChanged);
-        let judged = Presented { judged_revision: Some(9), ..moved };
+        let judged = Presented { judged: Some(allowed(9)), ..moved };
         assert_eq!(decide(&header(), 0, at(1001), &judged), Decision::Rotate { generation: 6 });
     }
 
     #[test]
     fn case_10_a_stale_judgement_does_not_commit() {
-        let stale = Presented { judged_revision: Some(8), ..presented(5) };
+        let stale = Presented { judged: Some(allowed(8)), ..presented(5) };
         assert_eq!(decide(&header(), 0, at(1001), &stale), Decision::Moved);
     }
 
@@ -238,17 +298,54 @@ mod tests {
         assert_eq!(decide(&header(), 0, at(1001), &presented(8)), Decision::Heal { generation: 9 });
     }
 
+    #[test]
+    fn case_13_a_bound_family_needs_its_key_whatever_is_presented() {
+        let bound = Header { flags: KEY_BOUND, ..header() };
+        for generation in [1, 4, 5, 8] {
+            for jkt in [None, Some("other".to_owned())] {
+                let presented = Presented { jkt, ..presented(generation) };
+                assert_eq!(super::decide(&bound, Some("own"), 0, at(1001), &presented), Decision::WrongKey);
+            }
+        }
+        let own = Presented { jkt: Some("own".into()), ..presented(5) };
+        assert_eq!(super::decide(&bound, Some("own"), 0, at(1001), &own), Decision::Rotate { generation: 6 });
+        assert_eq!(super::decide(&bound, None, 0, at(1001), &own), Decision::WrongKey);
+    }
+
+    #[test]
+    fn case_14_what_a_step_up_put_out_of_use_is_refused_and_no_proof_of_replay() {
+        let stepped = Header { superseded_generation: 4, ..header() };
+        assert_eq!(decide(&stepped, 0, at(1001), &presented(4)), Decision::Superseded);
+        assert_eq!(decide(&stepped, 0, at(5000), &presented(4)), Decision::Lapsed(EndReason::Idle));
+        assert_eq!(decide(&stepped, 0, at(4000), &presented(4)), Decision::Superseded);
+        assert_eq!(decide(&stepped, 0, at(1010), &presented(3)), Decision::Superseded);
+        assert_eq!(decide(&stepped, 0, at(1011), &presented(3)), Decision::Replay);
+        assert_eq!(decide(&stepped, 0, at(1001), &presented(2)), Decision::Replay);
+        assert_eq!(decide(&stepped, 0, at(1001), &presented(5)), Decision::Rotate { generation: 6 });
+    }
+
+    #[test]
+    fn case_15_a_quarantined_session_hands_out_nothing_but_still_catches_replays() {
+        let quarantined = Header { standing: Standing::Quarantined, ..header() };
+        for generation in [4, 5, 8] {
+            assert_eq!(decide(&quarantined, 0, at(1001), &presented(generation)), Decision::Quarantined);
+        }
+        assert_eq!(decide(&quarantined, 0, at(1001), &presented(3)), Decision::Replay);
+    }
+
     proptest! {
         #[test]
         fn a_consumed_generation_never_advances_the_family(header in arbitrary::header(), back in 1_u32..1000, now in 0_i64..(1 << 41)) {
             let generation = header.generation.saturating_sub(back);
             prop_assume!(generation < header.generation);
+            let header = Header { flags: 0, ..header };
             let presented = Presented { application_tag: header.application_tag, generation, ..presented(0) };
             match decide(&header, 0, Timestamp::from_millis(now), &presented) {
                 Decision::Rotate { .. } | Decision::Heal { .. } => prop_assert!(false, "a consumed token rotated"),
                 Decision::Successor { generation } => prop_assert_eq!(generation, header.generation),
                 Decision::Missing | Decision::Ended(_) | Decision::Lapsed(_) | Decision::Replay
-                | Decision::ContextChanged | Decision::Moved => {}
+                | Decision::ContextChanged | Decision::Moved | Decision::WrongKey | Decision::Superseded
+                | Decision::Quarantined => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Who is calling.
 
+use super::inbound::Inbound;
 use super::runtime::Service;
 use crate::core::access_token::{self, Claims};
 use crate::core::application::{Application, ApplicationStatus, Scope};
@@ -88,8 +89,9 @@ pub fn tag(application: &Application) -> Result<[u8; 8]> {
 }
 
 /// Authenticates a caller by an application key or an access token.
-pub async fn authenticate(service: &Service, credential: Option<&Credential>, now: Timestamp) -> Result<Caller> {
-    match credential {
+pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let now = inbound.now;
+    match &inbound.credential {
         None => Err(Error::CredentialMissing),
         Some(Credential::Basic { .. }) => Err(Error::CredentialInvalid("Basic is for OAuth endpoints")),
         Some(Credential::Bearer(token)) if ApplicationKey::looks_like(token) => {
@@ -101,13 +103,8 @@ pub async fn authenticate(service: &Service, credential: Option<&Credential>, no
 }
 
 /// Authenticates an application that has a scope; tokens of holders are refused.
-pub async fn application(
-    service: &Service,
-    credential: Option<&Credential>,
-    scope: Scope,
-    now: Timestamp,
-) -> Result<Arc<Application>> {
-    match authenticate(service, credential, now).await? {
+pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> Result<Arc<Application>> {
+    match authenticate(service, inbound).await? {
         Caller::Application(application) if application.may(scope) => Ok(application),
         Caller::Application(_) => Err(Error::InsufficientScope(scope)),
         Caller::Holder(_) => Err(Error::ApplicationOnly),
@@ -115,17 +112,13 @@ pub async fn application(
 }
 
 /// Authenticates an OAuth client (RFC 6749 §2.3): its key as Bearer, or HTTP Basic.
-pub async fn oauth_client(
-    service: &Service,
-    credential: Option<&Credential>,
-    now: Timestamp,
-) -> Result<Arc<Application>> {
-    let key = match credential {
+pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
         Some(Credential::Basic { user, password }) => ApplicationKey::parse_basic(user, password),
     };
-    by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, now).await
+    by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, inbound.now).await
 }
 
 async fn by_key(service: &Service, key: &ApplicationKey, now: Timestamp) -> Result<Arc<Application>> {

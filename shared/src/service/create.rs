@@ -1,8 +1,9 @@
 //! Creating a session.
 
-use super::authenticate::{self, Credential};
+use super::authenticate;
+use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
-use super::runtime::{Service, operation};
+use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Claim, Created};
 use crate::core::application::{Application, Scope};
@@ -10,12 +11,14 @@ use crate::core::attributes::Attributes;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::crypto;
+use crate::core::device::{DeviceType, TrustLevel};
 use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::record::{Header, SessionRecord, State as RecordState};
 use crate::core::session::{Liveness, liveness};
+use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use crate::limits::USER_AGENT_BYTES_MAX;
@@ -74,14 +77,9 @@ pub struct CreatedSession {
 }
 
 /// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
-pub async fn create_session(
-    service: &Service,
-    credential: Option<&Credential>,
-    request: CreateSession,
-    request_id: &str,
-    now: Timestamp,
-) -> Result<CreatedSession> {
-    let application = authenticate::application(service, credential, Scope::SessionsCreate, now).await?;
+pub async fn create_session(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
+    let now = inbound.now;
+    let application = authenticate::application(service, inbound, Scope::SessionsCreate).await?;
     let (token_ring, pseudonyms, routing) = tokio::try_join!(
         service.keys.ring(Purpose::Token),
         service.keys.ring(Purpose::Pseudonym),
@@ -91,10 +89,11 @@ pub async fn create_session(
     let (mac_key_id, mac_key) = token_ring.active(KeyUse::Mac, now)?;
     let slot = UserSlot::of(pseudonym_key, &application.group_id, &request.user_id);
     let session = SessionId::mint(slot, random::bytes()?, routing);
-    let operation = operation(&Actor::Application, request_id, now)?;
+    let operation = inbound.operation(&Actor::Application)?;
     let digests = request.client.digests(mac_key);
-    let timeouts = application
-        .policy
+    let kind = request.device.device_type.as_deref().and_then(DeviceType::parse);
+    let rules = application.policy.effective(kind, TrustLevel::New);
+    let timeouts = rules
         .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
         .map_err(Error::InvalidRequest)?;
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
@@ -107,7 +106,7 @@ pub async fn create_session(
             epoch: 0,
             generation: 1,
             idle_timeout_seconds: timeouts.idle_seconds,
-            grace_seconds: u16::try_from(application.policy.refresh_grace_seconds).unwrap_or(u16::MAX),
+            grace_seconds: rules.grace_seconds(false),
             created_at: now,
             last_activity_at: now,
             absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
@@ -118,12 +117,17 @@ pub async fn create_session(
             application_tag: authenticate::tag(&application)?,
             address: digests.address,
             device: digests.device,
+            standing: Standing::Good,
+            trust: TrustLevel::New,
+            risk_score: 0,
+            flags: 0,
+            superseded_generation: 0,
+            device_epoch: 0,
         },
         sealed: session_data::seal(service, session, 1, &request.data, now).await?.bytes,
         attributes: attributes(&application, request),
     };
-    let call =
-        scripts::create(&session, slot, &record, application.policy.session_limit, &operation, claim.as_ref(), now);
+    let call = scripts::create(&session, slot, &record, rules.session_limit, &operation, claim.as_ref(), now);
     match scripts::created(slot.bucket, service.state.run(&call).await?)? {
         Created::Admitted { epoch: _, evicted } => {
             record_evictions(service, &record, &evicted, now).await;
@@ -194,6 +198,7 @@ fn attributes(application: &Application, request: CreateSession) -> Attributes {
         device_type: request.device.device_type,
         address_prefix: request.client.address_prefix(),
         user_agent,
+        jkt: None,
         unknown: Vec::new(),
     }
 }

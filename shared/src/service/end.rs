@@ -1,8 +1,9 @@
 //! Ending one session: ledger first, then Redis. Needs neither KMS nor PostgreSQL.
 
-use super::authenticate::{Caller, Credential, authenticate};
+use super::authenticate::{Caller, authenticate};
 use super::get;
-use super::runtime::{Service, operation};
+use super::inbound::Inbound;
+use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Ended};
 use crate::core::application::Scope;
 use crate::core::end_reason::EndReason;
@@ -21,14 +22,9 @@ pub enum Progress {
 }
 
 /// Ends a session for its owner's application or its holder. Idempotent.
-pub async fn end_session(
-    service: &Service,
-    credential: Option<&Credential>,
-    session: SessionId,
-    request_id: &str,
-    now: Timestamp,
-) -> Result<Progress> {
-    let caller = authenticate(service, credential, now).await?;
+pub async fn end_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Progress> {
+    let now = inbound.now;
+    let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
     let slot = session.user_slot(service.keys.routing().await?);
     let (reason, own) = match &caller {
@@ -46,7 +42,7 @@ pub async fn end_session(
     };
     let application_tag = caller.application_tag()?;
     let entry = LedgerEntry::Session { session, reason, application_tag };
-    let operation = operation(&caller.actor(), request_id, now)?;
+    let operation = inbound.operation(&caller.actor())?;
     let call = scripts::end(&session, slot, own.as_ref(), application_tag, reason, &operation, now);
     match in_order(service, &entry, &call, now).await? {
         None => Ok(Progress::Accepted),

@@ -1,9 +1,10 @@
 //! Ending all sessions of a user, or those of one device.
 
-use super::authenticate::{Caller, Credential, authenticate};
+use super::authenticate::{Caller, authenticate};
 use super::end::{Progress, in_order};
 use super::get;
-use super::runtime::{Service, operation};
+use super::inbound::Inbound;
+use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed};
 use crate::core::application::Scope;
 use crate::core::end_reason::EndReason;
@@ -26,15 +27,9 @@ pub enum Which {
 }
 
 /// Ends sessions of a user. All (or all but one) is an epoch: complete whatever the index says, in constant time.
-pub async fn end_user_sessions(
-    service: &Service,
-    credential: Option<&Credential>,
-    user: &UserId,
-    which: Which,
-    request_id: &str,
-    now: Timestamp,
-) -> Result<Progress> {
-    let caller = authenticate(service, credential, now).await?;
+pub async fn end_user_sessions(service: &Service, inbound: &Inbound, user: &UserId, which: Which) -> Result<Progress> {
+    let now = inbound.now;
+    let caller = authenticate(service, inbound).await?;
     caller.require(Scope::UsersManage)?;
     let slot = user_slot(service, &caller, user, now).await?;
     if let Caller::Holder(holder) = &caller {
@@ -42,13 +37,13 @@ pub async fn end_user_sessions(
         get::load(service, &caller, holder.session, slot, now).await?;
     }
     match which {
-        Which::Device(device_id) => end_device(service, &caller, slot, &device_id, request_id, now).await,
-        Which::All => revoke_all(service, &caller, slot, None, request_id, now).await,
+        Which::Device(device_id) => end_device(service, &caller, slot, &device_id, inbound).await,
+        Which::All => revoke_all(service, &caller, slot, None, inbound).await,
         Which::Except(session) => {
             if session.user_slot(service.keys.routing().await?) != slot {
                 return Err(Error::field("except", "must be a session of this user"));
             }
-            revoke_all(service, &caller, slot, Some(session), request_id, now).await
+            revoke_all(service, &caller, slot, Some(session), inbound).await
         }
     }
 }
@@ -70,12 +65,12 @@ async fn revoke_all(
     caller: &Caller,
     slot: UserSlot,
     spared: Option<SessionId>,
-    request_id: &str,
-    now: Timestamp,
+    inbound: &Inbound,
 ) -> Result<Progress> {
+    let now = inbound.now;
     let (epoch, spared) = service.users.raise_epoch(slot, spared, now).await?;
     let entry = LedgerEntry::User { slot, epoch, spared };
-    let operation = operation(&caller.actor(), request_id, now)?;
+    let operation = inbound.operation(&caller.actor())?;
     let application_id = &caller.application().application_id;
     let call = scripts::revoke_user(slot, epoch, spared.as_ref(), application_id, &operation, now);
     match in_order(service, &entry, &call, now).await? {
@@ -92,9 +87,9 @@ async fn end_device(
     caller: &Caller,
     slot: UserSlot,
     device_id: &str,
-    request_id: &str,
-    now: Timestamp,
+    inbound: &Inbound,
 ) -> Result<Progress> {
+    let now = inbound.now;
     let application_tag = caller.application_tag()?;
     let mut after = None;
     let mut progress = Progress::Done;
@@ -112,7 +107,7 @@ async fn end_device(
         for (session, _) in page.iter().filter(|(_, record)| record.attributes.device_id.as_deref() == Some(device_id))
         {
             let entry = LedgerEntry::Session { session: *session, reason: EndReason::DeviceRemoved, application_tag };
-            let operation = operation(&caller.actor(), request_id, now)?;
+            let operation = inbound.operation(&caller.actor())?;
             let call = scripts::end(session, slot, None, application_tag, EndReason::DeviceRemoved, &operation, now);
             if in_order(service, &entry, &call, now).await?.is_none() {
                 progress = Progress::Accepted;

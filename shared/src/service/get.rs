@@ -1,6 +1,7 @@
 //! Reading a session: one round trip of plain commands, a second one when the activity is due to be recorded.
 
-use super::authenticate::{Caller, Credential, authenticate};
+use super::authenticate::{Caller, authenticate};
+use super::inbound::Inbound;
 use super::present::SessionView;
 use super::runtime::Service;
 use super::session_data;
@@ -13,13 +14,9 @@ use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 
 /// Reads a session with its data, and slides its idle timeout.
-pub async fn get_session(
-    service: &Service,
-    credential: Option<&Credential>,
-    session: SessionId,
-    now: Timestamp,
-) -> Result<SessionView> {
-    let caller = authenticate(service, credential, now).await?;
+pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<SessionView> {
+    let now = inbound.now;
+    let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
     let slot = session.user_slot(service.keys.routing().await?);
     let mut record = load(service, &caller, session, slot, now).await?;

@@ -1,6 +1,7 @@
 //! Token introspection, RFC 7662: access and refresh tokens, one round trip, no activity recorded.
 
-use super::authenticate::{self, Credential, oauth_client, verify_token};
+use super::authenticate::{self, oauth_client, verify_token};
+use super::inbound::Inbound;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::application::{Application, Scope};
@@ -51,13 +52,9 @@ pub struct ActiveToken {
 const INACTIVE: Introspection = Introspection::Inactive { active: false };
 
 /// Introspects a token for one of the applications.
-pub async fn introspect(
-    service: &Service,
-    credential: Option<&Credential>,
-    token: &str,
-    now: Timestamp,
-) -> Result<Introspection> {
-    let application = oauth_client(service, credential, now).await?;
+pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Result<Introspection> {
+    let now = inbound.now;
+    let application = oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsRead) {
         return Err(Error::InsufficientScope(Scope::SessionsRead));
     }

@@ -1,8 +1,9 @@
 //! Listing a user's sessions.
 
-use super::authenticate::{Caller, Credential, authenticate};
+use super::authenticate::{Caller, authenticate};
 use super::end_user::user_slot;
 use super::get;
+use super::inbound::Inbound;
 use super::present::SessionView;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed, PageCursor};
@@ -27,13 +28,13 @@ pub struct SessionPage {
 /// Lists the live sessions of a user.
 pub async fn list_user_sessions(
     service: &Service,
-    credential: Option<&Credential>,
+    inbound: &Inbound,
     user: &UserId,
     cursor: Option<PageCursor>,
     page_size: usize,
-    now: Timestamp,
 ) -> Result<SessionPage> {
-    let caller = authenticate(service, credential, now).await?;
+    let now = inbound.now;
+    let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
     let slot = user_slot(service, &caller, user, now).await?;
     let own = match &caller {

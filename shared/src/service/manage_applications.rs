@@ -180,7 +180,7 @@ pub enum Answer {
     /// One application, with its new key when one was made: it is shown this once.
     One {
         /// The application.
-        application: ApplicationView,
+        application: Box<ApplicationView>,
         /// `sk_…`
         #[serde(skip_serializing_if = "Option::is_none")]
         application_key: Option<String>,
@@ -198,7 +198,7 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
         Command::Create(application) => create(table, application, now).await,
         Command::Get(application_id) => {
             let application = load(table, &application_id).await?;
-            Ok(Answer::One { application: view(&application), application_key: None })
+            Ok(Answer::One { application: Box::new(view(&application)), application_key: None })
         }
         Command::List => {
             let mut applications: Vec<_> = table.all().await?.iter().map(view).collect();
@@ -251,7 +251,7 @@ async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Re
     if !table.save(&application, None).await? {
         return Err(Error::field("application.applicationId", "is taken"));
     }
-    Ok(Answer::One { application: view(&application), application_key: Some(key.reveal()) })
+    Ok(Answer::One { application: Box::new(view(&application)), application_key: Some(key.reveal()) })
 }
 
 /// `place` is the member of the payload that the fields stand in.
@@ -292,7 +292,7 @@ async fn change(
         application.version += 1;
         check(&application, "changes")?;
         if table.save(&application, Some(expected)).await? {
-            return Ok(Answer::One { application: view(&application), application_key });
+            return Ok(Answer::One { application: Box::new(view(&application)), application_key });
         }
     }
     Err(Error::SessionChanged)

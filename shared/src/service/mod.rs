@@ -10,6 +10,7 @@ pub mod create;
 pub mod end;
 pub mod end_user;
 pub mod get;
+pub mod inbound;
 pub mod introspect;
 pub mod key_store;
 pub mod list;

@@ -1,8 +1,9 @@
 //! Refreshing: the token is the credential, one script decides, and every honest caller gets the one successor.
 
 use super::authenticate::{self, Caller, Credential};
+use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
-use super::runtime::{Service, operation};
+use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::audit::Actor;
@@ -11,8 +12,8 @@ use crate::core::end_reason::EndReason;
 use crate::core::id::{ApplicationId, SessionId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
-use crate::core::record::SessionRecord;
-use crate::core::refresh_decision::Presented;
+use crate::core::record::{Header, SessionRecord};
+use crate::core::refresh_decision::{Judged, Presented};
 use crate::core::refresh_token::RefreshToken;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
@@ -25,8 +26,6 @@ pub struct RefreshRequest {
     pub session: SessionId,
     /// The presented token.
     pub refresh_token: String,
-    /// Where the request itself comes from.
-    pub direct: ClientContext,
     /// The client as an application states it; needs its key.
     pub stated: Option<ClientContext>,
 }
@@ -48,20 +47,19 @@ const JUDGEMENTS_MAX: usize = 3;
 /// Presents a refresh token.
 pub async fn refresh_session(
     service: &Service,
-    credential: Option<&Credential>,
+    inbound: &Inbound,
     request: RefreshRequest,
-    request_id: &str,
-    now: Timestamp,
 ) -> Result<RefreshedSession> {
+    let now = inbound.now;
     let ring = service.keys.ring(Purpose::Token).await?;
     let token = RefreshToken::verify(&request.refresh_token, |id| ring.by_id(KeyUse::Mac, id))
         .filter(|token| token.session == request.session)
         .ok_or(Error::RefreshTokenInvalid)?;
     let key = ring.by_id(KeyUse::Mac, token.mac_key_id).ok_or(Error::RefreshTokenInvalid)?;
-    let backend = backend(service, credential, &token, now).await?;
+    let backend = backend(service, inbound, &token).await?;
     let context = match (&backend, request.stated) {
         (Some(_), stated) => stated.unwrap_or_default(),
-        (None, None) => request.direct,
+        (None, None) => inbound.client.clone(),
         (None, Some(_)) => return Err(Error::field("client", "may be stated by an application with its key only")),
     };
     let slot = token.session.user_slot(service.keys.routing().await?);
@@ -69,7 +67,7 @@ pub async fn refresh_session(
         owner_is_served(service, &token, slot, now).await?;
     }
     let actor = if backend.is_some() { Actor::Application } else { Actor::Holder };
-    let operation = operation(&actor, request_id, now)?;
+    let operation = inbound.operation(&actor)?;
     let digests = context.digests(key);
     let mut presented = Presented {
         application_tag: token.application_tag,
@@ -77,7 +75,8 @@ pub async fn refresh_session(
         operation: operation.mark,
         address: digests.address,
         device: digests.device,
-        judged_revision: None,
+        jkt: None,
+        judged: None,
     };
     for _ in 0..JUDGEMENTS_MAX {
         let call = scripts::refresh(&token.session, slot, &presented, &operation, now);
@@ -86,31 +85,31 @@ pub async fn refresh_session(
                 return respond(service, backend.is_none(), token.session, record, now).await;
             }
             // A change of context alone ends nothing: people roam. It is allowed here and kept in the audit.
-            Refreshed::ContextChanged(record) => presented.judged_revision = Some(record.header.revision),
-            Refreshed::Moved => presented.judged_revision = None,
+            Refreshed::ContextChanged { record, .. } => {
+                let Header { revision, standing, risk_score, .. } = record.header;
+                presented.judged = Some(Judged { revision, standing, score: risk_score, history: None });
+            }
+            Refreshed::Moved => presented.judged = None,
             Refreshed::Replay => return Err(replayed(service, &token, now).await),
             Refreshed::Ended(reason) | Refreshed::Lapsed(reason) => {
                 return Err(Error::SessionEnded { reason, asker: Asker::Holder });
             }
-            Refreshed::Missing => return Err(Error::RefreshTokenInvalid),
+            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Superseded | Refreshed::Quarantined(_) => {
+                return Err(Error::RefreshTokenInvalid);
+            }
         }
     }
     Err(Error::SessionChanged)
 }
 
 /// The application that calls on behalf of its user, when one does. It must own the family.
-async fn backend(
-    service: &Service,
-    credential: Option<&Credential>,
-    token: &RefreshToken,
-    now: Timestamp,
-) -> Result<Option<Arc<Application>>> {
+async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> Result<Option<Arc<Application>>> {
     // Clients send their expired access token along out of habit; the refresh token alone decides.
-    let Some(credential @ Credential::Bearer(text)) = credential else { return Ok(None) };
+    let Some(Credential::Bearer(text)) = &inbound.credential else { return Ok(None) };
     if !crate::core::application_key::ApplicationKey::looks_like(text) {
         return Ok(None);
     }
-    let caller = authenticate::authenticate(service, Some(credential), now).await?;
+    let caller = authenticate::authenticate(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
     if caller.application_tag()? != token.application_tag {
         return Err(Error::RefreshTokenInvalid);

@@ -1,8 +1,9 @@
 //! Token revocation, RFC 7009: revoking any token of a session ends the session.
 
-use super::authenticate::{self, Credential, oauth_client};
+use super::authenticate::{self, oauth_client};
 use super::end::in_order;
-use super::runtime::{Service, operation};
+use super::inbound::Inbound;
+use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::access_token;
 use crate::core::application::Scope;
@@ -12,19 +13,13 @@ use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::refresh_token::RefreshToken;
-use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 
 /// Ends the session of a token. A token that is not this application's, or no token at all, is answered like a
 /// revoked one (RFC 7009 §2.2); an outage is an error, never a false success.
-pub async fn revoke(
-    service: &Service,
-    credential: Option<&Credential>,
-    token: &str,
-    request_id: &str,
-    now: Timestamp,
-) -> Result<()> {
-    let application = oauth_client(service, credential, now).await?;
+pub async fn revoke(service: &Service, inbound: &Inbound, token: &str) -> Result<()> {
+    let now = inbound.now;
+    let application = oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsWrite) {
         return Err(Error::InsufficientScope(Scope::SessionsWrite));
     }
@@ -35,7 +30,7 @@ pub async fn revoke(
     let slot = session.user_slot(service.keys.routing().await?);
     let reason = EndReason::TokenRevoked;
     let entry = LedgerEntry::Session { session, reason, application_tag };
-    let operation = operation(&Actor::Application, request_id, now)?;
+    let operation = inbound.operation(&Actor::Application)?;
     let call = scripts::end(&session, slot, None, application_tag, reason, &operation, now);
     if let Some(reply) = in_order(service, &entry, &call, now).await? {
         scripts::ended(reply)?;

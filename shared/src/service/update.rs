@@ -1,9 +1,10 @@
 //! Replacing and patching session data under `If-Match`.
 
-use super::authenticate::{Caller, Credential, authenticate};
+use super::authenticate::{Caller, authenticate};
 use super::get;
+use super::inbound::Inbound;
 use super::present::SessionView;
-use super::runtime::{Service, operation};
+use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Updated};
 use crate::core::application::Scope;
@@ -35,14 +36,13 @@ pub enum Change {
 /// this environment has not seen: two.
 pub async fn update_session(
     service: &Service,
-    credential: Option<&Credential>,
+    inbound: &Inbound,
     session: SessionId,
     expected: Expected,
     change: Change,
-    request_id: &str,
-    now: Timestamp,
 ) -> Result<SessionView> {
-    let caller = authenticate(service, credential, now).await?;
+    let now = inbound.now;
+    let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
     if let Caller::Holder(holder) = &caller
         && holder.session != session
@@ -60,7 +60,7 @@ pub async fn update_session(
         }
         outcome => outcome?,
     };
-    let operation = operation(&caller.actor(), request_id, now)?;
+    let operation = inbound.operation(&caller.actor())?;
     let call = scripts::update(
         &session,
         slot,

@@ -1,6 +1,7 @@
 use futures::future::join_all;
 use integration_tests::application::SessionTokens;
 use integration_tests::{Application, Stack, Value, audit, json};
+use shared::core::record::HEADER_BYTES;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -69,10 +70,10 @@ async fn t_75_a_sweep_ends_exactly_what_expired() {
     }
     // A tombstone is the header alone; it lives a week, or as long as the session could have, but a day at least.
     let (state, reason, length, ttl) = record(&stack, &idle).await.expect("a tombstone");
-    assert_eq!((state, reason, length), (2, IDLE, 98));
+    assert_eq!((state, reason, length), (2, IDLE, HEADER_BYTES));
     assert!((1..=7 * DAY as i64 * 1000).contains(&ttl) && ttl > 6 * DAY as i64 * 1000, "{ttl}");
     let (state, reason, length, ttl) = record(&stack, &absolute).await.expect("a tombstone");
-    assert_eq!((state, reason, length), (2, ABSOLUTE, 98));
+    assert_eq!((state, reason, length), (2, ABSOLUTE, HEADER_BYTES));
     assert!((1..=DAY as i64 * 1000).contains(&ttl), "{ttl}");
     for (session, reason) in [(&idle, "idle"), (&absolute, "absolute")] {
         let gone = app.get(session).await.expect_problem(404, "session_ended");

@@ -95,7 +95,7 @@ async fn refusals_name_the_field() {
         (with("name", json!("x".repeat(129))), "application.name"),
         (policy("idleTimeoutSeconds", json!(59)), "application.policy.idleTimeoutSeconds"),
         (policy("absoluteTimeoutSeconds", json!(30 * 86_400 + 1)), "application.policy.absoluteTimeoutSeconds"),
-        (policy("refreshGraceSeconds", json!(31)), "application.policy.refreshGraceSeconds"),
+        (policy("refreshGraceSeconds", json!(601)), "application.policy.refreshGraceSeconds"),
         (policy("sessionLimit", json!({"max": 0, "onLimit": "reject"})), "application.policy.sessionLimit.max"),
         (policy("sessionLimit", json!({"max": 101, "onLimit": "reject"})), "application.policy.sessionLimit.max"),
         (update(json!({"name": ""})), "changes.name"),
@@ -125,7 +125,7 @@ async fn refusals_name_the_field() {
     let (_, message) = refused(
         &stack,
         create(json!({
-            "applicationId": "X", "name": "", "scopes": [], "policy": {"refreshGraceSeconds": 99}
+            "applicationId": "X", "name": "", "scopes": [], "policy": {"refreshGraceSeconds": 999}
         })),
     )
     .await;

@@ -3,13 +3,15 @@
 use rand::Rng;
 use shared::adapters::redis::scripts::{self, Created, Ended, Operation, Refreshed, Updated};
 use shared::core::attributes::Attributes;
+use shared::core::device::TrustLevel;
 use shared::core::end_reason::EndReason;
 use shared::core::id::{SessionId, UserSlot};
 use shared::core::ledger::{LedgerEntry, Spared};
 use shared::core::policy::OnLimit;
 use shared::core::record::{Header, SessionRecord, State};
-use shared::core::refresh_decision::Presented;
+use shared::core::refresh_decision::{Judged, Presented};
 use shared::core::session::{Liveness, liveness, touch_due};
+use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
 use super::steps::Token;
@@ -153,7 +155,10 @@ impl World<'_> {
         loop {
             let call = scripts::refresh(&session.id, slot, &presented, operation, self.now);
             match scripts::refreshed(self.run(&call).await).expect("a known reply") {
-                Refreshed::ContextChanged(record) => presented.judged_revision = Some(record.header.revision),
+                Refreshed::ContextChanged { record, .. } => {
+                    let revision = record.header.revision;
+                    presented.judged = Some(Judged { revision, standing: Standing::Good, score: 0, history: None });
+                }
                 answer => return answer,
             }
         }
@@ -174,7 +179,8 @@ impl World<'_> {
             operation: operation.mark,
             address,
             device,
-            judged_revision: None,
+            jkt: None,
+            judged: None,
         };
         let answer = self.present(&presented, index, &operation).await;
         if twice {
@@ -257,7 +263,13 @@ impl World<'_> {
             operation: operation.mark,
             address: *b"elsewher",
             device: [0; 8],
-            judged_revision: Some(record.header.revision.wrapping_sub(1)),
+            jkt: None,
+            judged: Some(Judged {
+                revision: record.header.revision.wrapping_sub(1),
+                standing: Standing::Good,
+                score: 0,
+                history: None,
+            }),
         };
         let slot = self.users[self.sessions[index].user].slot;
         let id = self.sessions[index].id;
@@ -345,6 +357,12 @@ fn new_record(session: &Session, facts: &Facts, slot: UserSlot, operation: &Oper
         application_tag: OWN,
         address: facts.address,
         device: facts.device,
+        standing: Standing::Good,
+        trust: TrustLevel::New,
+        risk_score: 0,
+        flags: 0,
+        superseded_generation: 0,
+        device_epoch: 0,
     };
     let attributes = Attributes { user_id: "ada".into(), application_id: "demo".into(), ..Attributes::default() };
     SessionRecord { header, attributes, sealed: facts.sealed.clone() }

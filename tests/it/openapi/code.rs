@@ -3,7 +3,7 @@
 use integration_tests::{Value, json};
 use shared::adapters::http::problem::{oauth_problem, problem, row};
 use shared::core::application::Scope;
-use shared::core::attributes::DEVICE_TYPES;
+use shared::core::device::DeviceType;
 use shared::core::end_reason::{self, EndReason};
 use shared::error::{Asker, Dependency, Error};
 use shared::limits;
@@ -133,7 +133,7 @@ fn examples_of_oauth_errors_are_what_the_code_writes() {
 #[test]
 fn words_are_those_of_the_code() {
     let owned = |word: &str| word.to_owned();
-    assert_eq!(words("/components/schemas/DeviceType/enum"), DEVICE_TYPES.into_iter().map(owned).collect());
+    assert_eq!(words("/components/schemas/DeviceType/enum"), DeviceType::ALL.map(|kind| owned(kind.as_str())).into());
     let reasons = end_reason::ALL.into_iter().map(|reason| reason.as_str().to_owned());
     assert_eq!(words("/components/schemas/EndReason/enum"), reasons.collect());
     let scopes = [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage];

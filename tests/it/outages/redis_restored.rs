@@ -3,6 +3,7 @@
 use integration_tests::application::SessionTokens;
 use integration_tests::stores::Snapshot;
 use integration_tests::{Stack, json};
+use shared::core::record::HEADER_BYTES;
 
 use super::support::*;
 
@@ -98,7 +99,7 @@ async fn f_02_cleanup_brings_an_older_state_up_to_date_by_itself() {
     assert_eq!(pending(&stack).await, 0);
     // Tombstones are headers; of the sessions in the snapshot one alone has more.
     let records = stack.redis_keys().await.into_iter().filter(|key| key.name().starts_with("s:"));
-    let alive: Vec<String> = records.filter(|key| key.content[0].len() > 98).map(|key| key.name()).collect();
+    let alive: Vec<String> = records.filter(|key| key.content[0].len() > HEADER_BYTES).map(|key| key.name()).collect();
     assert_eq!(alive.len(), 1, "{alive:?}");
     stack.app.get(&ended.kept.session_id).await.expect(200);
 }

@@ -1,4 +1,4 @@
-//! `refresh.lua` and `core::refresh_decision::decide`: all twelve cases.
+//! `refresh.lua` and `core::refresh_decision::decide`: all fifteen cases.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Operation, Refreshed};
 use shared::core::end_reason::EndReason;
 use shared::core::record::{Header, SessionRecord, State};
-use shared::core::refresh_decision::{Decision, Presented, decide};
+use shared::core::refresh_decision::{Decision, Judged, Presented, decide};
+use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
@@ -16,6 +17,9 @@ use crate::script_bench::{
     Bench, OTHER, OWN, case_rng, operation, pick, random_digest, random_header, random_session, random_slot, record_of,
     tombstone, without_data,
 };
+
+/// The user's history before a case.
+const HISTORY: &[u8] = b"history";
 
 /// One input of both twins.
 struct Case {
@@ -31,13 +35,20 @@ fn presented(rng: &mut StdRng, header: &Header, mark: [u8; 8]) -> Presented {
     let generation = (i64::from(header.generation) + step).clamp(0, i64::from(u32::MAX));
     let revision = header.revision;
     let judged = [None, None, Some(revision), Some(revision.wrapping_sub(1)), Some(revision.wrapping_add(1))];
+    let judged = pick(rng, &judged).map(|revision| Judged {
+        revision,
+        standing: pick(rng, &[Standing::Good, Standing::StepUp]),
+        score: rng.random_range(0..=100),
+        history: rng.random_bool(0.5).then(|| b"judged history".to_vec()),
+    });
     Presented {
         application_tag: if rng.random_bool(0.95) { OWN } else { OTHER },
         generation: generation as u32,
         operation: mark,
         address: random_digest(rng),
         device: random_digest(rng),
-        judged_revision: pick(rng, &judged),
+        jkt: pick(rng, &[None, Some("key-A"), Some("key-A"), Some("key-B")]).map(str::to_owned),
+        judged,
     }
 }
 
@@ -49,6 +60,10 @@ fn case(rng: &mut StdRng) -> Case {
     if rng.random_bool(0.2) {
         header.last_operation = operation.mark;
     }
+    header.superseded_generation = match pick(rng, &[0, 0, 0, 1, 2]) {
+        0 => 0,
+        back => header.generation.saturating_sub(back),
+    };
     let near =
         [header.epoch, header.epoch, header.epoch, header.epoch.saturating_sub(1), header.epoch.saturating_add(1)];
     let epoch = pick(rng, &near);
@@ -56,7 +71,7 @@ fn case(rng: &mut StdRng) -> Case {
     Case { record: record_of(rng, header), epoch, presented, operation, now }
 }
 
-/// The case number of the documentation, so that a test can tell that all twelve were met.
+/// The case number of the documentation, so that a test can tell that all were met.
 fn number(case: &Case, decision: Decision) -> u8 {
     let behind = case.record.header.generation.saturating_sub(case.presented.generation);
     let inside =
@@ -75,6 +90,9 @@ fn number(case: &Case, decision: Decision) -> u8 {
         Decision::Moved => 10,
         Decision::Rotate { .. } => 11,
         Decision::Heal { .. } => 12,
+        Decision::WrongKey => 13,
+        Decision::Superseded => 14,
+        Decision::Quarantined => 15,
     }
 }
 
@@ -93,6 +111,8 @@ fn rotated(case: &Case, generation: u32) -> SessionRecord {
             last_operation: presented.operation,
             address: known(presented.address, header.address),
             device: known(presented.device, header.device),
+            standing: presented.judged.as_ref().map_or(header.standing, |judged| judged.standing),
+            risk_score: presented.judged.as_ref().map_or(header.risk_score, |judged| judged.score),
             revision: header.revision.wrapping_add(1),
             ..header.clone()
         },
@@ -126,8 +146,14 @@ fn expected(case: &Case, decision: Decision) -> (Refreshed, SessionRecord, Vec<(
             ended(EndReason::Reuse),
             vec![("refresh.replayed", "reuse"), ("session.ended", "reuse")],
         ),
-        Decision::ContextChanged => (Refreshed::ContextChanged(without_data(before)), unchanged, vec![]),
+        Decision::ContextChanged => {
+            let changed = Refreshed::ContextChanged { record: without_data(before), history: HISTORY.to_vec() };
+            (changed, unchanged, vec![])
+        }
         Decision::Moved => (Refreshed::Moved, unchanged, vec![]),
+        Decision::WrongKey => (Refreshed::WrongKey, unchanged, vec![]),
+        Decision::Superseded => (Refreshed::Superseded, unchanged, vec![]),
+        Decision::Quarantined => (Refreshed::Quarantined(without_data(before)), unchanged, vec![]),
         Decision::Rotate { generation } => {
             let (answer, record, events) = advanced(generation, "session.refreshed");
             (Refreshed::Rotated(answer), record, events)
@@ -147,15 +173,22 @@ async fn compare(bench: &Bench, index: u64) -> u8 {
     let name = format!("seed {SEED} case {index}: {:?} epoch {} {:?}", case.record.header, case.epoch, case.presented);
     bench.place(&session, &case.record).await;
     bench.set_epoch(slot, case.epoch).await;
+    bench.command(redis::cmd("SET").arg(keys::history(slot)).arg(HISTORY)).await;
     let lasting = 86_400_000;
     bench.command(redis::cmd("PEXPIRE").arg(keys::session(&session)).arg(lasting)).await;
 
-    let decision = decide(&case.record.header, case.epoch, case.now, &case.presented);
+    let decision =
+        decide(&case.record.header, case.record.attributes.jkt.as_deref(), case.epoch, case.now, &case.presented);
     let (answer, record, events) = expected(&case, decision);
     let call = scripts::refresh(&session, slot, &case.presented, &case.operation, case.now);
     let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(scripts::refreshed(reply), Ok(answer), "{name}: answer");
     assert_eq!(bench.bytes(&keys::session(&session)).await, Some(record.encode()), "{name}: record");
+
+    let kept = case.presented.judged.as_ref().and_then(|judged| judged.history.clone());
+    let kept = kept.filter(|_| matches!(decision, Decision::Rotate { .. } | Decision::Heal { .. }));
+    let history = bench.bytes(&keys::history(slot)).await;
+    assert_eq!(history, Some(kept.unwrap_or_else(|| HISTORY.to_vec())), "{name}: history");
 
     let told = bench.events(slot.bucket, &case.operation).await;
     let kinds: Vec<_> = told.iter().map(|event| (event.kind.as_str(), event.reason.as_str())).collect();
@@ -181,7 +214,7 @@ async fn compare(bench: &Bench, index: u64) -> u8 {
     again(bench, &case, &record, slot, session, &name).await;
     bench.discard_events(slot.bucket, &case.operation).await;
     bench.command(redis::cmd("ZREM").arg(&listed[1]).arg(session.key_text())).await;
-    bench.remove(&[keys::session(&session), keys::index(slot), keys::epoch(slot)]).await;
+    bench.remove(&[keys::session(&session), keys::index(slot), keys::epoch(slot), keys::history(slot)]).await;
     number(&case, decision)
 }
 
@@ -194,7 +227,8 @@ async fn again(
     session: shared::core::id::SessionId,
     name: &str,
 ) {
-    let first = decide(&case.record.header, case.epoch, case.now, &case.presented);
+    let first =
+        decide(&case.record.header, case.record.attributes.jkt.as_deref(), case.epoch, case.now, &case.presented);
     let events = bench.events(slot.bucket, &case.operation).await;
     let call = scripts::refresh(&session, slot, &case.presented, &case.operation, case.now);
     let answer = scripts::refreshed(bench.run(&call).await.expect("runs again")).expect("a known reply");
@@ -215,7 +249,7 @@ async fn compare_all(bench: &Bench, cases: u64) {
         *met.entry(compare(bench, index).await).or_default() += 1;
     }
     println!("cases of the decision met: {met:?}");
-    assert_eq!(met.keys().copied().collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>(), "{met:?}");
+    assert_eq!(met.keys().copied().collect::<Vec<_>>(), (1..=15).collect::<Vec<_>>(), "{met:?}");
 }
 
 #[tokio::test]
@@ -241,6 +275,8 @@ async fn the_last_generation_does_not_wrap() {
         epoch: 0,
         last_activity_at: now,
         absolute_expires_at: now.plus_seconds(1000),
+        standing: Standing::Good,
+        flags: 0,
         ..random_header(&mut rng, slot.tag, now)
     };
     let session = random_session(slot);
@@ -252,7 +288,8 @@ async fn the_last_generation_does_not_wrap() {
         operation: operation.mark,
         address: [0; 8],
         device: [0; 8],
-        judged_revision: None,
+        jkt: None,
+        judged: None,
     };
     let reply = bench.run(&scripts::refresh(&session, slot, &presented, &operation, now)).await.expect("runs");
     let Ok(Refreshed::Rotated(record)) = scripts::refreshed(reply) else { panic!("rotates") };

@@ -35,7 +35,8 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
             operation: operation.mark,
             address: [0; 8],
             device: [0; 8],
-            judged_revision: None,
+            jkt: None,
+            judged: None,
         };
         let reason = EndReason::Admin;
         let calls: [(&str, Call); 6] = [

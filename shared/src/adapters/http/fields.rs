@@ -1,7 +1,7 @@
 //! Checks of single fields that several routes share.
 
-use crate::core::attributes::DEVICE_TYPES;
 use crate::core::context::ClientContext;
+use crate::core::device::DeviceType;
 use crate::core::json::FieldError;
 use crate::error::{Error, Result};
 use crate::limits::{FINGERPRINT_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
@@ -33,12 +33,12 @@ impl Checks {
         Some(value)
     }
 
-    /// A word of [`DEVICE_TYPES`].
+    /// A word of [`DeviceType`].
     pub fn device_type(&mut self, field: &str, value: Option<String>) -> Option<String> {
         if let Some(word) = &value
-            && !DEVICE_TYPES.contains(&word.as_str())
+            && DeviceType::parse(word).is_none()
         {
-            self.refuse(field, format!("must be one of {}", DEVICE_TYPES.join(", ")));
+            self.refuse(field, format!("must be one of {}", DeviceType::ALL.map(DeviceType::as_str).join(", ")));
         }
         value
     }

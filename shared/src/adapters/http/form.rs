@@ -4,13 +4,14 @@ use super::request::{FORM, Incoming};
 use crate::error::{Error, Result};
 use crate::limits::FORM_BYTES_MAX;
 use crate::service::authenticate::Credential;
+use crate::service::inbound::Inbound;
 
-/// A token with its client's credential.
+/// A token with the request that brought it.
 pub struct TokenForm {
     /// The token in question.
     pub token: String,
-    /// From `Authorization`, or from the form (`client_secret_post`).
-    pub credential: Option<Credential>,
+    /// The request; its credential is from `Authorization`, or from the form (`client_secret_post`).
+    pub inbound: Inbound,
 }
 
 /// Reads the form. Each parameter may stand once; `token_type_hint` is read and not needed, since tokens say what
@@ -36,5 +37,6 @@ pub fn token_form(incoming: &Incoming) -> Result<TokenForm> {
         (None, Some(user), Some(password)) => Some(Credential::Basic { user, password }),
         (None, _, _) => None,
     };
-    Ok(TokenForm { token: token.ok_or_else(|| Error::field("token", "is required"))?, credential })
+    let token = token.ok_or_else(|| Error::field("token", "is required"))?;
+    Ok(TokenForm { token, inbound: Inbound { credential, ..incoming.inbound()? } })
 }

@@ -1,11 +1,13 @@
 //! Reading requests. Anything ambiguous is refused before a store is asked.
 
+use crate::clock;
 use crate::core::context::ClientContext;
 use crate::core::id::{SessionId, UserId};
 use crate::core::json;
 use crate::error::{Error, Result};
 use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
+use crate::service::inbound::{Inbound, Notes};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, USER_AGENT};
@@ -18,6 +20,8 @@ pub struct Incoming {
     request: Request,
     /// API Gateway's request id: `X-Request-Id`, logs and audit carry it.
     pub request_id: String,
+    /// What operations want the answer to carry.
+    pub notes: Notes,
 }
 
 /// The `If-Match` header.
@@ -34,7 +38,7 @@ impl Incoming {
         let request_id = gateway.or(lambda).unwrap_or_default();
         let request_id =
             request_id.chars().filter(|c| c.is_ascii_alphanumeric() || "-_=".contains(*c)).take(64).collect();
-        Incoming { request, request_id }
+        Incoming { request, request_id, notes: Notes::default() }
     }
 
     /// The method.
@@ -120,6 +124,17 @@ impl Incoming {
         let version =
             version.and_then(|digits| digits.parse::<u32>().ok().filter(|version| version.to_string() == digits));
         version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
+    }
+
+    /// What every operation takes from a request.
+    pub fn inbound(&self) -> Result<Inbound> {
+        Ok(Inbound {
+            credential: self.credential()?,
+            client: self.client(),
+            request_id: self.request_id.clone(),
+            now: clock::now(),
+            notes: self.notes.clone(),
+        })
     }
 
     /// Where the request comes from: the gateway's own view. Forwarding headers are never read.

@@ -6,9 +6,11 @@ use super::response::complete;
 use crate::clock;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::{DEADLINE_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
+use crate::service::inbound::Notes;
 use futures_util::FutureExt;
 use lambda_http::Body;
 use lambda_http::http::Response;
+use lambda_http::http::header::HeaderValue;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -45,6 +47,7 @@ pub async fn serve(
             }
         }
     };
+    note(&mut response, &incoming.notes);
     complete(&mut response, &incoming.request_id);
     tracing::info!(
         request_id = incoming.request_id,
@@ -54,6 +57,15 @@ pub async fn serve(
         "request"
     );
     Ok(response)
+}
+
+/// What operations wanted the answer to carry.
+fn note(response: &mut Response<Body>, notes: &Notes) {
+    for (name, value) in notes.all() {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
 }
 
 fn log_error(error: &Error, request_id: &str) {

@@ -39,6 +39,11 @@ pub fn idempotency_claim(bucket: Bucket, digest: &str) -> String {
     format!("i:{}:{digest}", hash_tag(bucket))
 }
 
+/// Where and with what the user has been seen: what the risk of a session is judged against.
+pub fn history(slot: UserSlot) -> String {
+    format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +60,7 @@ mod tests {
             let id = SessionId::mint(slot, random, &SecretKey::new([2; 32]));
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
-                idempotency_claim(slot.bucket, &slot.tag.text()),
+                idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

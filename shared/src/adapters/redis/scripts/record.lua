@@ -4,12 +4,16 @@
 -- built by `key` only, always inside the hash tag of KEYS[1]: a user's index names sessions that the caller can not
 -- know, and all of them share the slot by construction. Names are those of shared/src/adapters/redis/keys.rs.
 
-local HEADER = '>BBBBI4I4I4I4I4I6I6I6I6I6I2c8c8c8c8c8I2'
-local HEADER_BYTES = 98
+local HEADER = '>BBBBI4I4I4I4I4I6I6I6I6I6I2c8c8c8c8c8I2BBBBI4I4'
+local HEADER_BYTES = 110
 local UNKNOWN = string.rep('\0', 8)
+local FORMAT = 2
 local ACTIVE, ENDED = 1, 2
+local QUARANTINED = 2
+local KEY_BOUND, SHARED = 1, 2
 local IDLE, ABSOLUTE, EVICTED, REUSE, REVOKE_ALL = 3, 4, 5, 6, 7
-local REASONS = {'user', 'admin', 'idle', 'absolute', 'evicted', 'reuse', 'revoke_all', 'token_revoked', 'device_removed'}
+local REASONS = {'user', 'admin', 'idle', 'absolute', 'evicted', 'reuse', 'revoke_all', 'token_revoked', 'device_removed',
+  'device_blocked', 'risk'}
 
 local function key(slot, letter, id)
   return letter .. ':' .. slot .. ':' .. id
@@ -22,20 +26,20 @@ local function read(record_key)
     return nil
   end
   local format, state = string.byte(bytes, 1, 2)
-  if #bytes < HEADER_BYTES or format ~= 1 or (state ~= ACTIVE and state ~= ENDED) then
+  if #bytes < HEADER_BYTES or format ~= FORMAT or (state ~= ACTIVE and state ~= ENDED) then
     return redis.error_reply('UNREADABLE record')
   end
   local h = {}
   h.format, h.state, h.reason, h.mac_key, h.version, h.revision, h.epoch, h.generation, h.idle, h.created, h.active,
     h.absolute, h.rotated, h.ended, h.attributes, h.operation, h.tag, h.app, h.address, h.device,
-    h.grace = struct.unpack(HEADER, bytes)
+    h.grace, h.standing, h.trust, h.score, h.flags, h.superseded, h.device_epoch = struct.unpack(HEADER, bytes)
   return h
 end
 
 local function pack(h)
   return struct.pack(HEADER, h.format, h.state, h.reason, h.mac_key, h.version, h.revision, h.epoch, h.generation,
     h.idle, h.created, h.active, h.absolute, h.rotated, h.ended, h.attributes, h.operation, h.tag, h.app, h.address,
-    h.device, h.grace)
+    h.device, h.grace, h.standing, h.trust, h.score, h.flags, h.superseded, h.device_epoch)
 end
 
 -- The number after another. Generations stay at the largest, as in core::refresh_decision.

@@ -1,10 +1,13 @@
 -- Rotates a refresh family. Twin of core::refresh_decision::decide, with the same numbered cases. I-1 to I-3, T-02 to T-09.
 --
--- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 the user's history
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 generation presented  6 operation
 --       7 address digest  8 device digest  9 judged revision or -1  10 event id  11 event common  12 tombstone ms
+--       13 thumbprint of the caller's key or ''  14 judged standing  15 judged score  16 history to keep or ''
+--       17 ms to keep it
 -- Reply {'missing'} | {'ended', reason} | {'lapsed', reason} | {'replay'} | {'successor'|'rotated'|'healed', record}
---       | {'context', record} | {'moved'}; records without the sealed data
+--       | {'context', record, history} | {'moved'} | {'key'} | {'superseded'} | {'quarantined', record}; records without
+--       the sealed data
 local slot, now, sid, application, generation = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, address, device = ARGV[6], ARGV[7], ARGV[8]
 local judged, event_id, common, tombstone = tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
@@ -28,8 +31,15 @@ if reason then -- case 3
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
   return {'lapsed', reason}
 end
+if bit.band(h.flags, KEY_BOUND) ~= 0 then -- case 13
+  local bound = attribute(KEYS[1], h, 11)
+  if bound == '' or bound ~= ARGV[13] then
+    return {'key'}
+  end
+end
+local quarantined = h.standing == QUARANTINED and {'quarantined', prefix(KEYS[1], h)} -- case 15
 if operation == h.operation and next_generation(generation) == h.generation then -- case 4
-  return {'successor', prefix(KEYS[1], h)}
+  return quarantined or {'successor', prefix(KEYS[1], h)}
 end
 
 local function differs(recorded, presented)
@@ -38,17 +48,25 @@ end
 
 if generation < h.generation then
   local inside = math.max(0, now - h.rotated) <= h.grace * 1000
+  local superseded = h.superseded ~= 0
+    and (generation == h.superseded or (generation + 1 == h.superseded and inside))
+  if superseded then -- case 14
+    return {'superseded'}
+  end
   if generation + 1 == h.generation and inside and not differs(h.device, device) then -- case 8
-    return {'successor', prefix(KEYS[1], h)}
+    return quarantined or {'successor', prefix(KEYS[1], h)}
   end
   emit(KEYS[5], event_id .. '.1', 'refresh.replayed', REASONS[REUSE], sid, h.tag, attribute(KEYS[1], h, 2), common)
   finish(slot, sid, h, REUSE, now, operation, tombstone, KEYS[5], event_id, common) -- cases 5, 6, 7
   return {'replay'}
 end
 
+if quarantined then
+  return quarantined
+end
 local changed = differs(h.address, address) or differs(h.device, device)
 if changed and judged < 0 then -- case 9
-  return {'context', prefix(KEYS[1], h)}
+  return {'context', prefix(KEYS[1], h), redis.call('GET', KEYS[6]) or ''}
 end
 if judged >= 0 and judged ~= h.revision then -- case 10
   return {'moved'}
@@ -61,6 +79,12 @@ h.active = math.max(h.active, now)
 h.operation = operation
 if address ~= UNKNOWN then h.address = address end
 if device ~= UNKNOWN then h.device = device end
+if judged >= 0 then
+  h.standing, h.score = tonumber(ARGV[14]), tonumber(ARGV[15])
+  if ARGV[16] ~= '' then
+    redis.call('SET', KEYS[6], ARGV[16], 'PX', ARGV[17])
+  end
+end
 patch(KEYS[1], h)
 local owner = attribute(KEYS[1], h, 2)
 if changed then

@@ -1,12 +1,15 @@
 //! Presenting a refresh token.
 
-use super::{Call, Operation, Reply, UnexpectedReply, items, reason, record, session_keys, text, tombstone_millis};
+use super::{
+    Call, Operation, Reply, UnexpectedReply, bytes, items, reason, record, session_keys, text, tombstone_millis,
+};
 use crate::adapters::redis::keys;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::record::SessionRecord;
 use crate::core::refresh_decision::Presented;
 use crate::core::time::Timestamp;
+use crate::limits::HISTORY_SECONDS;
 use redis::Value;
 
 script!(SCRIPT, "refresh.lua", allow_oom);
@@ -28,10 +31,21 @@ pub enum Refreshed {
     Rotated(SessionRecord),
     /// Case 12.
     Healed(SessionRecord),
-    /// Case 9.
-    ContextChanged(SessionRecord),
+    /// Case 9, with the user's history.
+    ContextChanged {
+        /// The record to judge.
+        record: SessionRecord,
+        /// The bytes of the history, empty when there is none.
+        history: Vec<u8>,
+    },
     /// Case 10.
     Moved,
+    /// Case 13.
+    WrongKey,
+    /// Case 14.
+    Superseded,
+    /// Case 15.
+    Quarantined(SessionRecord),
 }
 
 /// Presents a refresh token.
@@ -42,7 +56,10 @@ pub fn refresh(
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
-    Call::new(&SCRIPT, session_keys(session, slot))
+    let mut keys = session_keys(session, slot);
+    keys.push(keys::history(slot));
+    let judged = presented.judged.as_ref();
+    Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
         .arg(session.key_text())
@@ -51,10 +68,15 @@ pub fn refresh(
         .arg(presented.operation)
         .arg(presented.address)
         .arg(presented.device)
-        .number(presented.judged_revision.map_or(-1, i64::from))
+        .number(judged.map_or(-1, |judged| i64::from(judged.revision)))
         .arg(&operation.event_id)
         .arg(&operation.common)
         .number(tombstone_millis())
+        .arg(presented.jkt.as_deref().unwrap_or_default())
+        .number(judged.map_or(0, |judged| judged.standing.code()))
+        .number(judged.map_or(0, |judged| judged.score))
+        .arg(judged.and_then(|judged| judged.history.as_deref()).unwrap_or_default())
+        .number(HISTORY_SECONDS * 1000)
 }
 
 /// Reads the reply to [`refresh`].
@@ -69,7 +91,10 @@ pub fn refreshed(reply: Value) -> Reply<Refreshed> {
         "successor" => Refreshed::Successor(record(second)?),
         "rotated" => Refreshed::Rotated(record(second)?),
         "healed" => Refreshed::Healed(record(second)?),
-        "context" => Refreshed::ContextChanged(record(second)?),
+        "context" => Refreshed::ContextChanged { record: record(second)?, history: bytes(reply.get(2))?.to_vec() },
+        "key" => Refreshed::WrongKey,
+        "superseded" => Refreshed::Superseded,
+        "quarantined" => Refreshed::Quarantined(record(second)?),
         "moved" => Refreshed::Moved,
         _ => return Err(UnexpectedReply),
     })

@@ -1,0 +1,49 @@
+//! What every request brings besides its own parameters, and what its answer should carry besides its body.
+
+use super::authenticate::Credential;
+use super::runtime;
+use crate::adapters::redis::scripts::Operation;
+use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
+use crate::core::time::Timestamp;
+use crate::error::Result;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A request as every operation sees it.
+pub struct Inbound {
+    /// The presented credential.
+    pub credential: Option<Credential>,
+    /// Where the request itself comes from, as the gateway sees it.
+    pub client: ClientContext,
+    /// The request's id in responses, logs and audit.
+    pub request_id: String,
+    /// The one instant that the whole request is judged at.
+    pub now: Timestamp,
+    /// What the answer should say besides its body.
+    pub notes: Notes,
+}
+
+impl Inbound {
+    /// A new operation of this request.
+    pub fn operation(&self, actor: &Actor) -> Result<Operation> {
+        runtime::operation(actor, &self.request_id, self.now)
+    }
+}
+
+/// Header fields that an operation wants its answer to carry, whether it succeeds or fails.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<Vec<(&'static str, String)>>>);
+
+impl Notes {
+    /// Adds a field; a later one of the same name replaces it.
+    pub fn set(&self, name: &'static str, value: impl Into<String>) {
+        let mut fields = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fields.retain(|(other, _)| *other != name);
+        fields.push((name, value.into()));
+    }
+
+    /// The fields so far.
+    pub fn all(&self) -> Vec<(&'static str, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
