@@ -2,6 +2,9 @@
 //!
 //! Unknown tags are kept and written back, so a release that is one version behind loses nothing.
 
+use super::fingerprint::Fingerprint;
+use super::place::Place;
+use super::risk::Note;
 use super::time::Timestamp;
 
 /// The attributes of a session.
@@ -29,6 +32,12 @@ pub struct Attributes {
     pub user_agent: Option<String>,
     /// RFC 7638 thumbprint of the key that the session is bound to (`cnf.jkt`).
     pub jkt: Option<String>,
+    /// What the session was last seen with, as bytes: see [`Attributes::fingerprint`].
+    pub seen: Option<Vec<u8>>,
+    /// The judgement behind the session's standing, or the last one in shadow mode.
+    pub risk: Option<Note>,
+    /// Where the session was last seen.
+    pub place: Option<Place>,
     /// Fields of a later release, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
@@ -44,6 +53,9 @@ const DEVICE_TYPE: u8 = 8;
 const ADDRESS_PREFIX: u8 = 9;
 const USER_AGENT: u8 = 10;
 const JKT: u8 = 11;
+const SEEN: u8 = 13;
+const RISK: u8 = 14;
+const PLACE: u8 = 15;
 
 impl Attributes {
     /// The bytes of the record's middle part.
@@ -74,10 +86,31 @@ impl Attributes {
         if let Some(instant) = self.auth_time {
             push(&mut bytes, AUTH_TIME, &instant.millis().to_be_bytes());
         }
+        if let Some(seen) = &self.seen {
+            push(&mut bytes, SEEN, seen);
+        }
+        if let Some(note) = &self.risk {
+            push(&mut bytes, RISK, &note.encode());
+        }
+        if let Some(place) = &self.place {
+            push(&mut bytes, PLACE, &place.encode());
+        }
         for (tag, value) in &self.unknown {
             push(&mut bytes, *tag, value);
         }
         bytes
+    }
+
+    /// The fingerprint that the session was last seen with. One of another version is none: it is no evidence.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        Fingerprint::decode(self.seen.as_deref()?)
+    }
+
+    /// Keeps a fingerprint, unless it says nothing.
+    pub fn set_fingerprint(&mut self, fingerprint: &Fingerprint) {
+        if !fingerprint.is_empty() {
+            self.seen = Some(fingerprint.encode());
+        }
     }
 
     /// Reads what [`Attributes::encode`] wrote; `None` when the bytes are not such fields.
@@ -106,6 +139,9 @@ impl Attributes {
             ADDRESS_PREFIX => self.address_prefix = Some(text()?),
             USER_AGENT => self.user_agent = Some(text()?),
             JKT => self.jkt = Some(text()?),
+            SEEN => self.seen = Some(value.to_vec()),
+            RISK if Note::decode(value).is_some() => self.risk = Note::decode(value),
+            PLACE if Place::decode(value).is_some() => self.place = Place::decode(value),
             _ => self.unknown.push((tag, value.to_vec())),
         }
         Some(())
@@ -137,6 +173,9 @@ mod tests {
             address_prefix: Some("203.0.113.0/24".into()),
             user_agent: Some("agent".into()),
             jkt: Some("thumbprint".into()),
+            seen: Some(vec![9, 9]),
+            risk: Note::decode(&[2, 0, 5]),
+            place: Place::new("AT", Some("Vienna"), None, crate::core::place::ACCURACY_KM_DEFAULT),
             unknown: vec![(200, vec![1, 2, 3])],
         };
         assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));

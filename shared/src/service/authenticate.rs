@@ -6,6 +6,7 @@ use crate::core::access_token::{self, Claims};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
 use crate::core::id::{ApplicationId, SessionId};
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
@@ -41,6 +42,16 @@ pub struct Holder {
     pub session: SessionId,
     /// The application of the token.
     pub application: Arc<Application>,
+    /// The request it makes.
+    pub origin: Box<Origin>,
+}
+
+/// What a session's next step is judged by.
+pub struct Origin {
+    /// Where the request comes from, and with what.
+    pub client: ClientContext,
+    /// The request's id, for the audit.
+    pub request_id: String,
 }
 
 impl Caller {
@@ -98,7 +109,7 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
             let key = ApplicationKey::parse(token).ok_or(Error::CredentialInvalid("malformed application key"))?;
             Ok(Caller::Application(by_key(service, &key, now).await?))
         }
-        Some(Credential::Bearer(token)) => Ok(Caller::Holder(holder(service, token, now).await?)),
+        Some(Credential::Bearer(token)) => Ok(Caller::Holder(holder(service, token, inbound).await?)),
     }
 }
 
@@ -145,7 +156,8 @@ pub async fn verify_token(service: &Service, token: &str, now: Timestamp) -> Res
     Ok(claims)
 }
 
-async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+async fn holder(service: &Service, token: &str, inbound: &Inbound) -> Result<Holder> {
+    let now = inbound.now;
     let claims = verify_token(service, token, now).await?;
     let session = SessionId::parse(&claims.sid).ok_or(Error::CredentialInvalid("sid out of grammar"))?;
     let id = ApplicationId::parse(&claims.client_id).ok_or(Error::CredentialInvalid("client_id out of grammar"))?;
@@ -153,5 +165,6 @@ async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder
     let application = application
         .filter(|application| application.status == ApplicationStatus::Active)
         .ok_or(Error::CredentialInvalid("application unknown or disabled"))?;
-    Ok(Holder { claims, session, application })
+    let origin = Origin { client: inbound.client.clone(), request_id: inbound.request_id.clone() };
+    Ok(Holder { claims, session, application, origin: Box::new(origin) })
 }

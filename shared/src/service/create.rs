@@ -3,20 +3,24 @@
 use super::authenticate;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::risk::Asking;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Claim, Created};
 use crate::core::application::{Application, Scope};
 use crate::core::attributes::Attributes;
 use crate::core::audit::Actor;
-use crate::core::context::ClientContext;
+use crate::core::context::{ClientContext, Sighting};
 use crate::core::crypto;
 use crate::core::device::{DeviceType, TrustLevel};
 use crate::core::end_reason::EndReason;
+use crate::core::fingerprint::Fingerprint;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
+use crate::core::place::Place;
 use crate::core::record::{Header, SessionRecord, State as RecordState};
+use crate::core::risk::history::Entry;
 use crate::core::session::{Liveness, liveness};
 use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
@@ -86,17 +90,22 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
         service.keys.routing()
     )?;
     let (_, pseudonym_key) = pseudonyms.active(KeyUse::Pseudonym, now)?;
-    let (mac_key_id, mac_key) = token_ring.active(KeyUse::Mac, now)?;
+    let (mac_key_id, _) = token_ring.active(KeyUse::Mac, now)?;
     let slot = UserSlot::of(pseudonym_key, &application.group_id, &request.user_id);
     let session = SessionId::mint(slot, random::bytes()?, routing);
     let operation = inbound.operation(&Actor::Application)?;
-    let digests = request.client.digests(mac_key);
+    let client = request.client.clone();
+    let digests = client.digests(routing, &session, application.policy.finest_bits());
     let kind = request.device.device_type.as_deref().and_then(DeviceType::parse);
     let rules = application.policy.effective(kind, TrustLevel::New);
     let timeouts = rules
         .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
         .map_err(Error::InvalidRequest)?;
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
+    let place = service.places.locate(&client);
+    let fingerprint = Fingerprint::of(&client, routing, &session, rules.binding.bits());
+    let seen = Entry::of(client.sighting(routing, slot.tag), place.as_ref(), true, now);
+    let seen = Some(seen).filter(|seen| seen.sighting != Sighting::default());
     let record = SessionRecord {
         header: Header {
             state: RecordState::Active,
@@ -125,22 +134,31 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
             device_epoch: 0,
         },
         sealed: session_data::seal(service, session, 1, &request.data, now).await?.bytes,
-        attributes: attributes(&application, request),
+        attributes: attributes(&application, request, &fingerprint, place),
     };
-    let call = scripts::create(&session, slot, &record, rules.session_limit, &operation, claim.as_ref(), now);
+    let call =
+        scripts::create(&session, slot, &record, rules.session_limit, &operation, claim.as_ref(), seen.as_ref(), now);
+    let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
+    let asking =
+        Asking { policy: &application.policy, client: &client, actor, request_id, session, slot, now, active: false };
     match scripts::created(slot.bucket, service.state.run(&call).await?)? {
-        Created::Admitted { epoch: _, evicted } => {
+        Created::Admitted { epoch: _, history, evicted } => {
             record_evictions(service, &record, &evicted, now).await;
+            let record = asking.begin(service, record, &history).await?;
             respond(service, session, &record, evicted, now).await
         }
         Created::Replayed { session, evicted } => {
-            let read = scripts::read(&[session], slot);
-            let (records, epoch) = scripts::read_reply(service.state.command(&read).await?)?;
+            let read = scripts::read_with_history(&[session], slot);
+            let (records, epoch, history) = scripts::read_with_history_reply(service.state.command(&read).await?)?;
             let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
             // The call that evicted them may have lost its reply, and with it the list.
             record_evictions(service, &record, &evicted, now).await;
             match liveness(&record.header, epoch, now) {
-                Liveness::Alive => respond(service, session, &record, evicted, now).await,
+                Liveness::Alive => {
+                    // The first call may have ended between creation and judgement.
+                    let record = Asking { session, ..asking }.begin(service, record, &history).await?;
+                    respond(service, session, &record, evicted, now).await
+                }
                 Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
                     Err(Error::SessionEnded { reason, asker: Asker::Application })
                 }
@@ -182,12 +200,17 @@ async fn record_evictions(service: &Service, record: &SessionRecord, evicted: &[
     }
 }
 
-fn attributes(application: &Application, request: CreateSession) -> Attributes {
+fn attributes(
+    application: &Application,
+    request: CreateSession,
+    fingerprint: &Fingerprint,
+    place: Option<Place>,
+) -> Attributes {
     let mut user_agent = request.client.user_agent.clone();
     if let Some(agent) = &mut user_agent {
         agent.truncate(agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
     }
-    Attributes {
+    let mut attributes = Attributes {
         user_id: request.user_id.as_str().to_owned(),
         application_id: application.application_id.clone(),
         acr: request.acr,
@@ -198,9 +221,11 @@ fn attributes(application: &Application, request: CreateSession) -> Attributes {
         device_type: request.device.device_type,
         address_prefix: request.client.address_prefix(),
         user_agent,
-        jkt: None,
-        unknown: Vec::new(),
-    }
+        place,
+        ..Attributes::default()
+    };
+    attributes.set_fingerprint(fingerprint);
+    attributes
 }
 
 /// An idempotency key belongs to one application and one user; the key itself reaches no store.

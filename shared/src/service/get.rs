@@ -3,6 +3,7 @@
 use super::authenticate::{Caller, authenticate};
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::risk::Asking;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts;
@@ -20,7 +21,15 @@ pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionI
     caller.require(Scope::SessionsRead)?;
     let slot = session.user_slot(service.keys.routing().await?);
     let mut record = load(service, &caller, session, slot, now).await?;
-    if touch_due(&record.header, now) {
+    let adopted = match &caller {
+        Caller::Holder(holder) if holder.session == session && touch_due(&record.header, now) => {
+            Asking::of_holder(holder, slot, now).adopt(service, &record).await?
+        }
+        Caller::Holder(_) | Caller::Application(_) => None,
+    };
+    if let Some(adopted) = adopted {
+        record = adopted;
+    } else if touch_due(&record.header, now) {
         let reply = service.state.run(&scripts::touch(&session, slot, now)).await?;
         if !scripts::touched(&reply)? {
             // It ended between the two round trips; read again to say why.
@@ -33,7 +42,8 @@ pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionI
     Ok(SessionView::new(session, &record, Some(data)).with_current(is_current(&caller, session)))
 }
 
-/// Loads a live session that exists for the caller. A holder's own session is checked in the same command.
+/// Loads a live session that exists for the caller. A holder's own session is checked in the same command, and judged
+/// when the holder's context has changed: one round trip more.
 pub async fn load(
     service: &Service,
     caller: &Caller,
@@ -41,27 +51,33 @@ pub async fn load(
     slot: UserSlot,
     now: Timestamp,
 ) -> Result<SessionRecord> {
-    let own = match caller {
-        Caller::Application(_) => None,
-        Caller::Holder(holder) => Some(holder.session),
+    let holder = match caller {
+        Caller::Application(_) => {
+            let reply = service.state.command(&scripts::read(&[session], slot)).await?;
+            let (records, epoch) = scripts::read_reply(reply)?;
+            return alive(records.into_iter().next().flatten(), caller, epoch, now, Asker::Application);
+        }
+        Caller::Holder(holder) => holder,
     };
     let mut sessions = vec![session];
-    if let Some(own) = own.filter(|own| *own != session) {
+    if holder.session != session {
         // Another user's session lies under another tag; only one's own user's sessions exist for a holder.
-        if own.user_slot(service.keys.routing().await?) != slot {
+        if holder.session.user_slot(service.keys.routing().await?) != slot {
             return Err(Error::NotFound);
         }
-        sessions.push(own);
+        sessions.push(holder.session);
     }
-    let reply = service.state.command(&scripts::read(&sessions, slot)).await?;
-    let (records, epoch) = scripts::read_reply(reply)?;
+    let reply = service.state.command(&scripts::read_with_history(&sessions, slot)).await?;
+    let (records, epoch, history) = scripts::read_with_history_reply(reply)?;
     let mut records = records.into_iter();
     let record = records.next().flatten();
+    let asking = Asking::of_holder(holder, slot, now);
     if let Some(own) = records.next() {
-        alive(own, caller, epoch, now, Asker::Holder)?;
+        let own = alive(own, caller, epoch, now, Asker::Holder)?;
+        asking.admit(service, own, history).await?;
+        return alive(record, caller, epoch, now, Asker::Application);
     }
-    let asker = if own == Some(session) { Asker::Holder } else { Asker::Application };
-    alive(record, caller, epoch, now, asker)
+    asking.admit(service, alive(record, caller, epoch, now, Asker::Holder)?, history).await
 }
 
 /// A record that is there, belongs to the caller's application, and lives.

@@ -2,9 +2,12 @@
 
 use super::authenticate::{self, oauth_client, verify_token};
 use super::inbound::Inbound;
+use super::risk::{self, Asking};
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::application::{Application, Scope};
+use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::record::SessionRecord;
@@ -52,14 +55,22 @@ pub struct ActiveToken {
 const INACTIVE: Introspection = Introspection::Inactive { active: false };
 
 /// Introspects a token for one of the applications.
-pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Result<Introspection> {
+///
+/// When the application states the `client` that presented the token, the session is judged by it: a token in the hands
+/// of a thief is inactive from the first look on. T-01.
+pub async fn introspect(
+    service: &Service,
+    inbound: &Inbound,
+    token: &str,
+    client: Option<&ClientContext>,
+) -> Result<Introspection> {
     let now = inbound.now;
     let application = oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsRead) {
         return Err(Error::InsufficientScope(Scope::SessionsRead));
     }
     if RefreshToken::looks_like(token) {
-        return introspect_refresh(service, &application, token, now).await;
+        return introspect_refresh(service, inbound, &application, token, client).await;
     }
     let claims = match verify_token(service, token, now).await {
         Ok(claims) => claims,
@@ -69,7 +80,7 @@ pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Re
     let Some(session) = SessionId::parse(&claims.sid).filter(|_| claims.client_id == application.application_id) else {
         return Ok(INACTIVE);
     };
-    Ok(match live_record(service, session, &application, now).await? {
+    Ok(match live_record(service, inbound, session, &application, client).await? {
         None => INACTIVE,
         Some(_) => Introspection::Active(Box::new(ActiveToken {
             active: true,
@@ -92,9 +103,10 @@ pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Re
 /// A refresh token is active while it is the current one of a live family.
 async fn introspect_refresh(
     service: &Service,
+    inbound: &Inbound,
     application: &Application,
     token: &str,
-    now: Timestamp,
+    client: Option<&ClientContext>,
 ) -> Result<Introspection> {
     let ring = service.keys.ring(Purpose::Token).await?;
     let tag = authenticate::tag(application)?;
@@ -102,7 +114,7 @@ async fn introspect_refresh(
     let Some(token) = token.filter(|token| token.application_tag == tag) else {
         return Ok(INACTIVE);
     };
-    let record = live_record(service, token.session, application, now).await?;
+    let record = live_record(service, inbound, token.session, application, client).await?;
     let Some(record) = record.filter(|record| token.generation >= record.header.generation) else {
         return Ok(INACTIVE);
     };
@@ -126,14 +138,27 @@ async fn introspect_refresh(
 
 async fn live_record(
     service: &Service,
+    inbound: &Inbound,
     session: SessionId,
     application: &Application,
-    now: Timestamp,
+    client: Option<&ClientContext>,
 ) -> Result<Option<SessionRecord>> {
+    let now = inbound.now;
     let slot = session.user_slot(service.keys.routing().await?);
-    let reply = service.state.command(&scripts::read(&[session], slot)).await?;
-    let (records, epoch) = scripts::read_reply(reply)?;
+    let reply = service.state.command(&scripts::read_with_history(&[session], slot)).await?;
+    let (records, epoch, history) = scripts::read_with_history_reply(reply)?;
     let tag = authenticate::tag(application)?;
     let record = records.into_iter().next().flatten().filter(|record| record.header.application_tag == tag);
-    Ok(record.filter(|record| liveness(&record.header, epoch, now) == Liveness::Alive))
+    let live = record.filter(|record| liveness(&record.header, epoch, now) == Liveness::Alive);
+    let Some(record) = live.filter(|record| risk::refuse_quarantined(record).is_ok()) else { return Ok(None) };
+    let Some(client) = client else { return Ok(Some(record)) };
+    let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
+    let asking = Asking { policy: &application.policy, client, actor, request_id, session, slot, now, active: false };
+    match asking.admit(service, record, history).await {
+        Ok(record) => Ok(Some(record)),
+        Err(Error::SessionQuarantined(_) | Error::BindingMismatch | Error::SessionEnded { .. } | Error::NotFound) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }

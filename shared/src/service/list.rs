@@ -5,6 +5,7 @@ use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed, PageCursor};
 use crate::core::application::Scope;
@@ -39,13 +40,22 @@ pub async fn list_user_sessions(
     let slot = user_slot(service, &caller, user, now).await?;
     let own = match &caller {
         Caller::Application(_) => None,
-        Caller::Holder(holder) => Some(holder.session),
+        Caller::Holder(holder) => Some((holder, Asking::of_holder(holder, slot, now).digests(service).await?)),
     };
-    let call = scripts::list(slot, own.as_ref(), caller.application_tag()?, cursor.as_ref(), page_size, now);
-    let mut page = match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
-        Listed::Page(page) => page,
-        Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
-        Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token's session is not there")),
+    let own = own.as_ref().map(|(holder, digests)| (&holder.session, *digests));
+    let call = scripts::list(slot, own, caller.application_tag()?, cursor.as_ref(), page_size, now);
+    let mut looks = 0..JUDGEMENTS_MAX;
+    let mut page = loop {
+        match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
+            Listed::Page(page) => break page,
+            Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
+            Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token's session is not there")),
+            // Judged on the way; refused there when it may not go on.
+            Listed::Unjudged => match (own, looks.next()) {
+                (Some((session, _)), Some(_)) => drop(get::load(service, &caller, *session, slot, now).await?),
+                (Some(_) | None, None) | (None, Some(_)) => return Err(Error::SessionChanged),
+            },
+        }
     };
     let more = page.len() > page_size;
     page.truncate(page_size);

@@ -18,6 +18,7 @@ pub mod manage_applications;
 pub mod present;
 pub mod refresh;
 pub mod revoke;
+pub mod risk;
 pub mod rotate_keys;
 pub mod runtime;
 pub mod session_data;

@@ -3,18 +3,22 @@
 use super::authenticate::{self, Caller, Credential};
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::risk::{self, Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::audit::Actor;
-use crate::core::context::ClientContext;
+use crate::core::context::{ClientContext, ContextDigests};
 use crate::core::end_reason::EndReason;
 use crate::core::id::{ApplicationId, SessionId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
-use crate::core::record::{Header, SessionRecord};
+use crate::core::policy::Policy;
+use crate::core::record::SessionRecord;
 use crate::core::refresh_decision::{Judged, Presented};
 use crate::core::refresh_token::RefreshToken;
+use crate::core::risk::Outcome;
+use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use serde::Serialize;
@@ -41,9 +45,6 @@ pub struct RefreshedSession {
     pub tokens: TokenPair,
 }
 
-/// How often a judgement is repeated when the record changes underneath it.
-const JUDGEMENTS_MAX: usize = 3;
-
 /// Presents a refresh token.
 pub async fn refresh_session(
     service: &Service,
@@ -55,7 +56,6 @@ pub async fn refresh_session(
     let token = RefreshToken::verify(&request.refresh_token, |id| ring.by_id(KeyUse::Mac, id))
         .filter(|token| token.session == request.session)
         .ok_or(Error::RefreshTokenInvalid)?;
-    let key = ring.by_id(KeyUse::Mac, token.mac_key_id).ok_or(Error::RefreshTokenInvalid)?;
     let backend = backend(service, inbound, &token).await?;
     let context = match (&backend, request.stated) {
         (Some(_), stated) => stated.unwrap_or_default(),
@@ -63,12 +63,26 @@ pub async fn refresh_session(
         (None, Some(_)) => return Err(Error::field("client", "may be stated by an application with its key only")),
     };
     let slot = token.session.user_slot(service.keys.routing().await?);
-    if backend.is_none() {
-        owner_is_served(service, &token, slot, now).await?;
-    }
-    let actor = if backend.is_some() { Actor::Application } else { Actor::Holder };
+    let direct = backend.is_none();
+    let owner = match backend {
+        Some(application) => Some(application),
+        None => owner_is_served(service, &token, slot, now).await?,
+    };
+    let actor = if direct { Actor::Holder } else { Actor::Application };
     let operation = inbound.operation(&actor)?;
-    let digests = context.digests(key);
+    // Without a record of the family there is no owner to find, and nothing to judge: the script says so.
+    let nobody = Policy::default();
+    let asking = Asking {
+        policy: owner.as_deref().map_or(&nobody, |owner| &owner.policy),
+        client: &context,
+        actor: &actor,
+        request_id: &inbound.request_id,
+        session: token.session,
+        slot,
+        now,
+        active: true,
+    };
+    let digests = asking.digests(service).await?;
     let mut presented = Presented {
         application_tag: token.application_tag,
         generation: token.generation,
@@ -81,25 +95,61 @@ pub async fn refresh_session(
     for _ in 0..JUDGEMENTS_MAX {
         let call = scripts::refresh(&token.session, slot, &presented, &operation, now);
         match scripts::refreshed(service.state.run(&call).await?)? {
-            Refreshed::Rotated(record) | Refreshed::Healed(record) | Refreshed::Successor(record) => {
-                return respond(service, backend.is_none(), token.session, record, now).await;
+            Refreshed::Rotated(record) | Refreshed::Healed(record) => {
+                return respond(service, direct, token.session, record, now).await;
             }
-            // A change of context alone ends nothing: people roam. It is allowed here and kept in the audit.
-            Refreshed::ContextChanged { record, .. } => {
-                let Header { revision, standing, risk_score, .. } = record.header;
-                presented.judged = Some(Judged { revision, standing, score: risk_score, history: None });
+            Refreshed::Successor(record) => {
+                asking.same_network(service, &record, digests).await?;
+                return respond(service, direct, token.session, record, now).await;
+            }
+            Refreshed::ContextChanged { record, history } => {
+                presented.judged = Some(judged(service, &asking, digests, &record, &history).await?);
             }
             Refreshed::Moved => presented.judged = None,
             Refreshed::Replay => return Err(replayed(service, &token, now).await),
             Refreshed::Ended(reason) | Refreshed::Lapsed(reason) => {
                 return Err(Error::SessionEnded { reason, asker: Asker::Holder });
             }
-            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Superseded | Refreshed::Quarantined(_) => {
+            Refreshed::Quarantined(record) => return Err(risk::quarantined(&record)),
+            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Superseded => {
                 return Err(Error::RefreshTokenInvalid);
             }
         }
     }
     Err(Error::SessionChanged)
+}
+
+/// The judgement of a changed context, for the script to commit with the rotation. A session that may not go on is
+/// quarantined or ended here, and its token is not used up.
+async fn judged(
+    service: &Service,
+    asking: &Asking<'_>,
+    digests: ContextDigests,
+    record: &SessionRecord,
+    history: &[u8],
+) -> Result<Judged> {
+    let scene = asking.scene(service, digests, record, history).await?;
+    let commitment = match asking.judge(record, &scene) {
+        Outcome::Refused => return Err(asking.refuse(service, record).await?),
+        Outcome::End(found) => return Err(asking.end(service, record, found).await?),
+        Outcome::Commit(commitment) => commitment,
+    };
+    let header = &commitment.record.header;
+    match header.standing {
+        Standing::Good | Standing::StepUp => Ok(Judged {
+            revision: record.header.revision,
+            standing: header.standing,
+            score: header.risk_score,
+            attributes: Some(commitment.record.attributes.encode()),
+            history: commitment.history,
+            event: commitment.event,
+            detail: commitment.detail,
+        }),
+        Standing::Quarantined => match asking.commit(service, &commitment).await? {
+            Some(record) => Err(risk::quarantined(&record)),
+            None => Err(Error::SessionChanged),
+        },
+    }
 }
 
 /// The application that calls on behalf of its user, when one does. It must own the family.
@@ -123,25 +173,29 @@ async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> 
 /// Refuses tokens of a disabled application before the script runs. A generation used up for an answer that is never
 /// given would look like a replay once the application is served again, and end an honest user's session. The token
 /// names its application by tag; an environment that has not met the tag looks into the record, one round trip more.
-async fn owner_is_served(service: &Service, token: &RefreshToken, slot: UserSlot, now: Timestamp) -> Result<()> {
+async fn owner_is_served(
+    service: &Service,
+    token: &RefreshToken,
+    slot: UserSlot,
+    now: Timestamp,
+) -> Result<Option<Arc<Application>>> {
     if let Some(id) = service.applications.id_of(token.application_tag) {
-        return is_served(service, &id, now).await;
+        return is_served(service, &id, now).await.map(Some);
     }
     let reply = service.state.command(&scripts::read(&[token.session], slot)).await?;
     let record = scripts::read_reply(reply)?.0.into_iter().next().flatten();
     let id = record.and_then(|record| ApplicationId::parse(&record.attributes.application_id));
     match id.filter(|id| id.tag() == token.application_tag) {
-        Some(id) => is_served(service, &id, now).await,
+        Some(id) => is_served(service, &id, now).await.map(Some),
         // No record of the family, or a tombstone: the script says which.
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 
-async fn is_served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<()> {
+async fn is_served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<Arc<Application>> {
     let application = service.applications.get(id, now).await?;
     application
         .filter(|application| application.status == ApplicationStatus::Active)
-        .map(drop)
         .ok_or(Error::CredentialInvalid("application unknown or disabled"))
 }
 

@@ -9,10 +9,14 @@ use crate::adapters::dynamodb::applications::Applications;
 use crate::adapters::dynamodb::keys::Keys;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::dynamodb::users::Users;
+use crate::adapters::geo::Places;
 use crate::adapters::kms::Kms;
 use crate::adapters::redis::connection::Connector;
 use crate::adapters::redis::scripts::Operation;
-use crate::config::{AwsConfig, ConfigError, Environment, RedisConfig, Tables, kms_key_id, public_url, stack_name};
+use crate::config::{
+    AwsConfig, ConfigError, Environment, GeoConfig, RedisConfig, Tables, kms_key_id, origin_digest, public_url,
+    stack_name,
+};
 use crate::core::audit::{self, Actor};
 use crate::core::crypto;
 use crate::core::keyring::Purpose;
@@ -38,6 +42,8 @@ pub struct Service {
     pub verified: VerifiedTokens,
     /// Opened session data.
     pub opened: OpenedData,
+    /// Places of addresses.
+    pub places: Places,
 }
 
 impl Service {
@@ -47,6 +53,7 @@ impl Service {
         let aws_config = AwsConfig::from(source)?;
         let redis = RedisConfig::from(source)?;
         let tables = Tables::from(source);
+        origin_digest(source)?;
         let aws = Aws::new(aws_config.clone());
         let dynamodb = aws.dynamodb();
         let kms = match purposes {
@@ -63,6 +70,7 @@ impl Service {
             users: Users::new(dynamodb, tables.users),
             verified: VerifiedTokens::default(),
             opened: OpenedData::default(),
+            places: Places::new(GeoConfig::from(source)?)?,
         })
     }
 

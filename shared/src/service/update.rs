@@ -4,6 +4,7 @@ use super::authenticate::{Caller, authenticate};
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Updated};
@@ -61,6 +62,10 @@ pub async fn update_session(
         outcome => outcome?,
     };
     let operation = inbound.operation(&caller.actor())?;
+    let context = match &caller {
+        Caller::Application(_) => None,
+        Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now).digests(service).await?),
+    };
     let call = scripts::update(
         &session,
         slot,
@@ -68,10 +73,21 @@ pub async fn update_session(
         version,
         seal_mark.as_deref(),
         &sealed.bytes,
+        context,
         &operation,
         now,
     );
-    match scripts::updated(service.state.run(&call).await?)? {
+    let mut updated = scripts::updated(service.state.run(&call).await?)?;
+    for _ in 0..JUDGEMENTS_MAX {
+        if updated != Updated::Unjudged {
+            break;
+        }
+        // Judged on the way; refused there when it may not go on.
+        get::load(service, &caller, session, slot, now).await?;
+        updated = scripts::updated(service.state.run(&call).await?)?;
+    }
+    match updated {
+        Updated::Unjudged => Err(Error::SessionChanged),
         Updated::Done(record) => {
             session_data::remember(service, session, record.header.version, sealed);
             Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))

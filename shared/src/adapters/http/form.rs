@@ -1,6 +1,8 @@
 //! OAuth form bodies (RFC 7662 §2.1, RFC 7009 §2.1).
 
+use super::fields::{Checks, ClientBody};
 use super::request::{FORM, Incoming};
+use crate::core::context::ClientContext;
 use crate::error::{Error, Result};
 use crate::limits::FORM_BYTES_MAX;
 use crate::service::authenticate::Credential;
@@ -12,6 +14,9 @@ pub struct TokenForm {
     pub token: String,
     /// The request; its credential is from `Authorization`, or from the form (`client_secret_post`).
     pub inbound: Inbound,
+    /// The client that presented the token, as the application states it: `client_ip`, `client_user_agent`,
+    /// `client_accept_language` and `client_fingerprint`.
+    pub client: Option<ClientContext>,
 }
 
 /// Reads the form. Each parameter may stand once; `token_type_hint` is read and not needed, since tokens say what
@@ -38,5 +43,15 @@ pub fn token_form(incoming: &Incoming) -> Result<TokenForm> {
         (None, _, _) => None,
     };
     let token = token.ok_or_else(|| Error::field("token", "is required"))?;
-    Ok(TokenForm { token, inbound: Inbound { credential, ..incoming.inbound()? } })
+    let client = ClientBody {
+        ip: single("client_ip")?,
+        user_agent: single("client_user_agent")?,
+        fingerprint: single("client_fingerprint")?,
+        accept_language: single("client_accept_language")?,
+    };
+    let stated = client.ip.is_some() || client.user_agent.is_some() || client.fingerprint.is_some();
+    let mut checks = Checks::default();
+    let client = checks.client(Some(client));
+    checks.done()?;
+    Ok(TokenForm { token, inbound: Inbound { credential, ..incoming.inbound()? }, client: stated.then_some(client) })
 }

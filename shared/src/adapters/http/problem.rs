@@ -49,6 +49,10 @@ pub fn row(error: &Error) -> Row {
             (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
         }
         Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
+        Error::BindingMismatch => (401, "binding_mismatch", false, "The session is bound to another network."),
+        Error::SessionQuarantined(_) => {
+            (401, "session_quarantined", false, "The session is quarantined until the user authenticates again.")
+        }
         Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
         Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
     };
@@ -66,6 +70,8 @@ struct Problem<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -93,6 +99,8 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::SessionChanged
         | Error::IdempotencyKeyReused
         | Error::IfMatchRequired
+        | Error::BindingMismatch
+        | Error::SessionQuarantined(_)
         | Error::Internal(_)
         | Error::Unavailable { .. } => (&[], None, None),
     };
@@ -103,12 +111,21 @@ pub fn problem(error: &Error) -> Response<Body> {
         code: row.code,
         retryable: row.retryable,
         reason,
+        reasons: reasons(error),
         detail,
         errors,
     };
     let mut response = body_of(&body, row.status, "application/problem+json");
     add_headers(&mut response, error, "Bearer");
     response
+}
+
+/// The signals behind a quarantine.
+fn reasons(error: &Error) -> Vec<&'static str> {
+    match error {
+        Error::SessionQuarantined(signals) => signals.words(),
+        _ => Vec::new(),
+    }
 }
 
 #[derive(Serialize)]
@@ -163,6 +180,7 @@ mod tests {
     use super::*;
     use crate::core::application::Scope;
     use crate::core::end_reason::EndReason;
+    use crate::core::risk::Signals;
     use crate::error::Dependency;
 
     /// Every variant with its documented status, code and retryability.
@@ -187,6 +205,8 @@ mod tests {
             (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
             (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
             (Error::IfMatchRequired, 428, "if_match_required", false),
+            (Error::BindingMismatch, 401, "binding_mismatch", false),
+            (Error::SessionQuarantined(Signals::from_bits(3)), 401, "session_quarantined", false),
             (Error::Internal("secret".into()), 500, "internal_error", false),
             (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
         ];

@@ -1,10 +1,13 @@
 //! Admitting a session.
 
-use super::{Call, Operation, Reply, UnexpectedReply, integer, items, session_keys, sessions, text, tombstone_millis};
+use super::{
+    Call, Operation, Reply, UnexpectedReply, bytes, integer, items, session_keys, sessions, text, tombstone_millis,
+};
 use crate::adapters::redis::keys;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::policy::{OnLimit, SessionLimit};
 use crate::core::record::SessionRecord;
+use crate::core::risk::history::Entry;
 use crate::core::time::Timestamp;
 use crate::limits;
 use redis::Value;
@@ -27,6 +30,8 @@ pub enum Created {
     Admitted {
         /// The user's epoch that the record carries.
         epoch: u32,
+        /// The user's history before this session, when it was asked to learn something.
+        history: Vec<u8>,
         /// Ended to make room.
         evicted: Vec<SessionId>,
     },
@@ -43,7 +48,7 @@ pub enum Created {
     LimitReached,
 }
 
-/// Admits a session. The record's epoch is set by the script.
+/// Admits a session. The record's epoch is set by the script; `seen` is what the user's history learns.
 pub fn create(
     session: &SessionId,
     slot: UserSlot,
@@ -51,10 +56,12 @@ pub fn create(
     limit: SessionLimit,
     operation: &Operation,
     claim: Option<&Claim>,
+    seen: Option<&Entry>,
     now: Timestamp,
 ) -> Call {
     let mut keys = session_keys(session, slot);
     keys.push(keys::idempotency_claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
+    keys.push(keys::history(slot));
     let on_limit = match limit.on_limit {
         OnLimit::Reject => 0,
         OnLimit::EvictOldest => 1,
@@ -73,6 +80,8 @@ pub fn create(
         .number(tombstone_millis())
         .arg(claim.map_or(&[][..], |claim| &claim.payload))
         .number(limits::IDEMPOTENCY_SECONDS * 1000)
+        .arg(seen.map(Entry::encode).map_or(Vec::new(), Vec::from))
+        .number(limits::HISTORY_SECONDS * 1000)
 }
 
 /// Reads the reply to [`create`].
@@ -81,7 +90,8 @@ pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
     let epoch = |value| u32::try_from(integer(value)?).map_err(|_| UnexpectedReply);
     Ok(match text(reply.first())? {
         "created" | "repeated" => {
-            Created::Admitted { epoch: epoch(reply.get(1))?, evicted: sessions(bucket, &reply[2..])? }
+            let history = bytes(reply.get(2))?.to_vec();
+            Created::Admitted { epoch: epoch(reply.get(1))?, history, evicted: sessions(bucket, &reply[3..])? }
         }
         "replayed" => {
             let mut named = sessions(bucket, &reply[1..])?;

@@ -1,7 +1,8 @@
 //! Listing a user's sessions.
 
-use super::{Call, Reply, UnexpectedReply, integer, items, record, text};
+use super::{Call, Reply, UnexpectedReply, holder_context, integer, items, record, text};
 use crate::adapters::redis::keys;
+use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::record::SessionRecord;
@@ -26,19 +27,21 @@ pub enum Listed {
     Page(Vec<(SessionId, SessionRecord)>),
     /// The calling holder's own session is over.
     CallerOver(Option<EndReason>),
+    /// The calling holder is quarantined, or its context has to be judged first.
+    Unjudged,
 }
 
-/// One page of a user's sessions; `caller` is the holder's own session when a holder asks.
+/// One page of a user's sessions; `caller` is the holder's own session and context when a holder asks.
 pub fn list(
     slot: UserSlot,
-    caller: Option<&SessionId>,
+    caller: Option<(&SessionId, ContextDigests)>,
     application_tag: [u8; 8],
     after: Option<&PageCursor>,
     page_size: usize,
     now: Timestamp,
 ) -> Call {
     let mut keys = vec![keys::index(slot), keys::epoch(slot)];
-    keys.extend(caller.map(keys::session));
+    keys.extend(caller.map(|(session, _)| keys::session(session)));
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
@@ -46,6 +49,7 @@ pub fn list(
         .arg(after.map(|after| after.created_at.millis().to_string()).unwrap_or_default())
         .arg(after.map(|after| after.key_text.clone()).unwrap_or_default())
         .number(page_size)
+        .arg(holder_context(caller.map(|(_, context)| context)))
 }
 
 /// Reads the reply to [`list`].
@@ -53,6 +57,7 @@ pub fn listed(bucket: Bucket, reply: Value) -> Reply<Listed> {
     let reply = items(reply)?;
     match text(reply.first())? {
         "caller" => Ok(Listed::CallerOver(u8::try_from(integer(reply.get(1))?).ok().and_then(EndReason::from_code))),
+        "unjudged" => Ok(Listed::Unjudged),
         "page" => {
             let item = |value: &Value| {
                 let Value::Array(pair) = value else { return Err(UnexpectedReply) };

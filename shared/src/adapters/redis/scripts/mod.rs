@@ -3,6 +3,7 @@
 //! A script is constant text addressed by its digest; values travel in ARGV only. `record.lua` stands in front of each.
 
 use super::keys;
+use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::record::{SessionRecord, Unreadable};
@@ -35,7 +36,9 @@ macro_rules! script {
 
 mod create;
 mod end;
+mod judge;
 mod list;
+mod note;
 mod read;
 mod refresh;
 mod revoke_user;
@@ -45,8 +48,10 @@ mod update;
 
 pub use create::{Claim, Created, create, created};
 pub use end::{Ended, end, ended};
+pub use judge::{Judged, judge, judged};
 pub use list::{Listed, PageCursor, list, listed};
-pub use read::{Read, read, read_reply};
+pub use note::note;
+pub use read::{Read, ReadWithHistory, read, read_reply, read_with_history, read_with_history_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
 pub use sweep::{Swept, sweep, swept};
@@ -118,6 +123,11 @@ fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
         keys::expiry_queue(slot.bucket),
         keys::outbox(slot.bucket),
     ]
+}
+
+/// The context of a holder as scripts take it; applications have none to be judged.
+fn holder_context(context: Option<ContextDigests>) -> Vec<u8> {
+    context.map(|context| [context.address, context.device].concat()).unwrap_or_default()
 }
 
 fn tombstone_millis() -> u64 {

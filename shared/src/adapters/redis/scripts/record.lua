@@ -69,6 +69,29 @@ local function patch(record_key, h)
   redis.call('SETRANGE', record_key, 0, pack(h))
 end
 
+-- Writes the header and, unless they are '', other attributes; sealed data and TTL stay.
+local function rewrite(record_key, h, attributes)
+  if attributes == '' then
+    return patch(record_key, h)
+  end
+  local sealed = redis.call('GETRANGE', record_key, HEADER_BYTES + h.attributes, -1)
+  h.attributes = #attributes
+  h.revision = next_number(h.revision)
+  redis.call('SET', record_key, pack(h) .. attributes .. sealed, 'KEEPTTL')
+end
+
+-- Whether two context digests contradict; an unknown side never does.
+local function differs(recorded, presented)
+  return recorded ~= UNKNOWN and presented ~= UNKNOWN and recorded ~= presented
+end
+
+-- Whether the holder of a session can not act on it yet: it is quarantined, or its context has to be judged first.
+-- `context` is the address and the device digest of a holder, '' of an application, which is never judged.
+local function unjudged(h, context)
+  return context ~= '' and (h.standing == QUARANTINED or differs(h.address, string.sub(context, 1, 8))
+    or differs(h.device, string.sub(context, 9, 16)))
+end
+
 -- Why an active record is dead all the same, or nil. Twin of core::session::liveness.
 local function lapsed(h, epoch, now)
   if h.epoch < epoch then
@@ -85,15 +108,21 @@ local function epoch_of(epoch_key)
   return tonumber(redis.call('GET', epoch_key) or '0')
 end
 
--- The reply to a holder whose own session is over, or nil while it lives.
-local function refuse_caller(record_key, epoch, now)
+-- The reply to a holder whose own session is over, quarantined (a reason that there is not, 255) or, for scripts that are
+-- given the holder's context, to be judged first; or nil while it lives.
+local function refuse_caller(record_key, epoch, now, context)
   local h = read(record_key)
   if not h then
     return {'caller', 0}
   end
   if h.err then return h end
   local over = h.state ~= ACTIVE and h.reason or lapsed(h, epoch, now)
-  return over and {'caller', over}
+  if over then
+    return {'caller', over}
+  elseif context then
+    return unjudged(h, context) and {'unjudged'} or nil
+  end
+  return h.standing == QUARANTINED and {'caller', 255} or nil
 end
 
 -- The header of an application's session that nobody has ended; else nil and the reply that says so.
@@ -128,9 +157,13 @@ local function attribute(record_key, h, wanted)
   return ''
 end
 
--- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of.
-local function emit(outbox_key, id, kind, reason, sid, tag, application, common)
-  redis.call('XADD', outbox_key, '*', 'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common)
+-- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of. `detail` may be left out.
+local function emit(outbox_key, id, kind, reason, sid, tag, application, common, detail)
+  local entry = {'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common}
+  if detail and detail ~= '' then
+    entry[15], entry[16] = 'd', detail
+  end
+  redis.call('XADD', outbox_key, '*', unpack(entry))
 end
 
 -- The id of an operation's event about one of several sessions. It must not depend on how many came before: the same

@@ -77,6 +77,9 @@ pub fn refresh(
         .number(judged.map_or(0, |judged| judged.score))
         .arg(judged.and_then(|judged| judged.history.as_deref()).unwrap_or_default())
         .number(HISTORY_SECONDS * 1000)
+        .arg(judged.and_then(|judged| judged.attributes.as_deref()).unwrap_or_default())
+        .arg(judged.map_or("", |judged| judged.event.as_str()))
+        .arg(judged.map_or("", |judged| &judged.detail))
 }
 
 /// Reads the reply to [`refresh`].

@@ -3,8 +3,9 @@
 -- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 expected version  6 operation
 --       7 sealed data  8 event id  9 event common  10 tombstone ms  11 'this' when the data must bear a seal, or 'any'
---       12 that seal (core::envelope::seal_mark)
+--       12 that seal (core::envelope::seal_mark)  13 the holder's address and device digest, '' for an application
 -- Reply {'updated', record} | {'missing'} | {'ended', reason} | {'lapsed', reason} | {'version', version}
+--       | {'unjudged'} the holder is quarantined, or its context has to be judged first
 local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 
@@ -14,6 +15,9 @@ local reason = lapsed(h, epoch_of(KEYS[3]), now)
 if reason then
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
   return {'lapsed', reason}
+end
+if unjudged(h, ARGV[13]) then
+  return {'unjudged'}
 end
 if h.operation == operation and h.version == next_number(expected) then
   return {'updated', prefix(KEYS[1], h)}

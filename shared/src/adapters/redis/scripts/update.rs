@@ -1,9 +1,11 @@
 //! Replacing the sealed data of a session.
 
 use super::{
-    Call, Operation, Reply, UnexpectedReply, integer, items, reason, record, session_keys, text, tombstone_millis,
+    Call, Operation, Reply, UnexpectedReply, holder_context, integer, items, reason, record, session_keys, text,
+    tombstone_millis,
 };
 use crate::adapters::redis::keys;
+use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::record::SessionRecord;
@@ -23,9 +25,12 @@ pub enum Updated {
     Ended(EndReason),
     /// The current version is another.
     OtherVersion(u32),
+    /// The holder is quarantined, or its context has to be judged first.
+    Unjudged,
 }
 
 /// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from.
+/// `context` is the holder's; an application has none to be judged.
 pub fn update(
     session: &SessionId,
     slot: UserSlot,
@@ -33,6 +38,7 @@ pub fn update(
     expected_version: u32,
     expected_seal: Option<&[u8]>,
     sealed: &[u8],
+    context: Option<ContextDigests>,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
@@ -49,6 +55,7 @@ pub fn update(
         .number(tombstone_millis())
         .arg(expected_seal.map_or("any", |_| "this"))
         .arg(expected_seal.unwrap_or_default())
+        .arg(holder_context(context))
 }
 
 /// Reads the reply to [`update`].
@@ -59,6 +66,7 @@ pub fn updated(reply: Value) -> Reply<Updated> {
         "updated" => Updated::Done(Box::new(record(second)?)),
         "missing" => Updated::Missing,
         "ended" | "lapsed" => Updated::Ended(reason(second)?),
+        "unjudged" => Updated::Unjudged,
         "version" => Updated::OtherVersion(u32::try_from(integer(second)?).map_err(|_| UnexpectedReply)?),
         _ => return Err(UnexpectedReply),
     })
