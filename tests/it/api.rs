@@ -1,6 +1,7 @@
 //! The HTTP API as its callers see it.
 
 mod access_tokens;
+mod binding;
 mod callers;
 mod create;
 mod delete_user;
@@ -18,6 +19,9 @@ mod oauth_clients;
 mod payload;
 mod refresh;
 mod revocation;
+mod risk;
+mod risk_denials;
+mod risk_places;
 mod sessions;
 mod unknown;
 mod update;

@@ -1,6 +1,7 @@
 //! The OpenAPI document against the template, the code, and real responses of every operation.
 
 mod answers_oauth;
+mod answers_risk;
 mod answers_sessions;
 mod answers_users;
 mod api;

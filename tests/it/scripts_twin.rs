@@ -4,6 +4,8 @@
 mod create;
 #[path = "scripts_twin/end.rs"]
 mod end;
+#[path = "scripts_twin/judge.rs"]
+mod judge;
 #[path = "scripts_twin/list.rs"]
 mod list;
 #[path = "scripts_twin/refresh.rs"]

@@ -20,6 +20,7 @@
 //! | [`stores`] | private Redis, PostgreSQL database, DynamoDB tables, KMS key |
 //! | [`proxy`] | a network that counts, delays and breaks |
 //! | [`clock`] | the wall clock of the processes |
+//! | [`mmdb`] | a file of places |
 //! | [`audit`] | rows of the audit, and whether its chains are whole |
 //! | [`response_rules`] | what every HTTP response must look like |
 //! | [`secrets`] | credentials that must never reach a log |
@@ -34,6 +35,7 @@ mod eventually;
 pub mod fleet;
 pub mod gateway;
 pub mod journey;
+pub mod mmdb;
 pub mod proxy;
 pub mod request;
 pub mod response;

@@ -70,6 +70,21 @@ pub struct Judged {
     pub detail: String,
 }
 
+impl Judged {
+    /// The judgement that nothing speaks against the context, and that leaves everything else.
+    pub fn allowed(revision: u32) -> Self {
+        Judged {
+            revision,
+            standing: Standing::Good,
+            score: 0,
+            history: None,
+            attributes: None,
+            event: Event::ContextChanged,
+            detail: String::new(),
+        }
+    }
+}
+
 /// The verdict. `generation` is the one to hand out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
@@ -214,15 +229,7 @@ mod tests {
     }
 
     fn allowed(revision: u32) -> Judged {
-        Judged {
-            revision,
-            standing: Standing::Good,
-            score: 0,
-            history: None,
-            attributes: None,
-            event: Event::None,
-            detail: String::new(),
-        }
+        Judged::allowed(revision)
     }
 
     #[test]

@@ -17,8 +17,6 @@ use crate::core::policy::Policy;
 use crate::core::record::SessionRecord;
 use crate::core::refresh_decision::{Judged, Presented};
 use crate::core::refresh_token::RefreshToken;
-use crate::core::risk::Outcome;
-use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use serde::Serialize;
@@ -128,28 +126,17 @@ async fn judged(
     record: &SessionRecord,
     history: &[u8],
 ) -> Result<Judged> {
-    let scene = asking.scene(service, digests, record, history).await?;
-    let commitment = match asking.judge(record, &scene) {
-        Outcome::Refused => return Err(asking.refuse(service, record).await?),
-        Outcome::End(found) => return Err(asking.end(service, record, found).await?),
-        Outcome::Commit(commitment) => commitment,
-    };
+    let commitment = asking.let_pass(service, digests, record, history).await?;
     let header = &commitment.record.header;
-    match header.standing {
-        Standing::Good | Standing::StepUp => Ok(Judged {
-            revision: record.header.revision,
-            standing: header.standing,
-            score: header.risk_score,
-            attributes: Some(commitment.record.attributes.encode()),
-            history: commitment.history,
-            event: commitment.event,
-            detail: commitment.detail,
-        }),
-        Standing::Quarantined => match asking.commit(service, &commitment).await? {
-            Some(record) => Err(risk::quarantined(&record)),
-            None => Err(Error::SessionChanged),
-        },
-    }
+    Ok(Judged {
+        revision: header.revision,
+        standing: header.standing,
+        score: header.risk_score,
+        attributes: Some(commitment.record.attributes.encode()),
+        history: commitment.history,
+        event: commitment.event,
+        detail: commitment.detail,
+    })
 }
 
 /// The application that calls on behalf of its user, when one does. It must own the family.

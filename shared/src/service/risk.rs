@@ -163,6 +163,31 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// The judgement of a changed context, for a script to commit with what the request is for. A session that may not go
+    /// on is quarantined or ended here, and the request refused.
+    pub async fn let_pass(
+        &self,
+        service: &Service,
+        digests: ContextDigests,
+        record: &SessionRecord,
+        history: &[u8],
+    ) -> Result<Box<Commitment>> {
+        refuse_quarantined(record)?;
+        let scene = self.scene(service, digests, record, history).await?;
+        let commitment = match self.judge(record, &scene) {
+            Outcome::Refused => return Err(self.refuse(service, record).await?),
+            Outcome::End(found) => return Err(self.end(service, record, found).await?),
+            Outcome::Commit(commitment) => commitment,
+        };
+        match commitment.record.header.standing {
+            Standing::Good | Standing::StepUp => Ok(commitment),
+            Standing::Quarantined => match self.commit(service, &commitment).await? {
+                Some(record) => Err(quarantined(&record)),
+                None => Err(Error::SessionChanged),
+            },
+        }
+    }
+
     /// A live record for a request from this context: at once when it is the record's own, judged first when it is not.
     /// Refuses what is quarantined, before or by the judgement.
     pub async fn admit(&self, service: &Service, record: SessionRecord, history: Vec<u8>) -> Result<SessionRecord> {
@@ -196,7 +221,7 @@ impl<'a> Asking<'a> {
             IpBinding::Off => false,
             IpBinding::Prefix | IpBinding::Exact => header.address == [0; 8] && digests.address != [0; 8],
         };
-        unbound || differs(header.address, digests.address) || differs(header.device, digests.device)
+        unbound || risk::unjudged(header, digests)
     }
 
     /// Judges the beginning of a session against the user's history, as long as nothing has happened to it since. An
@@ -208,7 +233,7 @@ impl<'a> Asking<'a> {
         let digests = self.digests(service).await?;
         let mut scene = self.scene(service, digests, &record, history).await?;
         // What this very creation has taught does not speak for it.
-        scene.history = scene.history.before(record.header.created_at);
+        scene.history = scene.history.apart_from(scene.sighting, record.header.created_at);
         let Some(commitment) = risk::judge_beginning(&record, &rules(self.policy, &record), &scene) else {
             return Ok(record);
         };

@@ -7,7 +7,7 @@ use super::present::SessionView;
 use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use super::session_data;
-use crate::adapters::redis::scripts::{self, Updated};
+use crate::adapters::redis::scripts::{self, Judging, Updated};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
@@ -62,32 +62,42 @@ pub async fn update_session(
         outcome => outcome?,
     };
     let operation = inbound.operation(&caller.actor())?;
-    let context = match &caller {
+    let asking = match &caller {
         Caller::Application(_) => None,
-        Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now).digests(service).await?),
+        Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now)),
     };
-    let call = scripts::update(
-        &session,
-        slot,
-        caller.application_tag()?,
-        version,
-        seal_mark.as_deref(),
-        &sealed.bytes,
-        context,
-        &operation,
-        now,
-    );
-    let mut updated = scripts::updated(service.state.run(&call).await?)?;
-    for _ in 0..JUDGEMENTS_MAX {
-        if updated != Updated::Unjudged {
-            break;
+    let context = match &asking {
+        None => None,
+        Some(asking) => Some(asking.digests(service).await?),
+    };
+    let mut judgement = None;
+    let mut judgements = 0..JUDGEMENTS_MAX;
+    let updated = loop {
+        let call = scripts::update(
+            &session,
+            slot,
+            caller.application_tag()?,
+            version,
+            seal_mark.as_deref(),
+            &sealed.bytes,
+            Judging { context, judgement: judgement.as_deref() },
+            &operation,
+            now,
+        );
+        let updated = scripts::updated(service.state.run(&call).await?)?;
+        judgement = match (updated, asking.zip(context)) {
+            (Updated::Unjudged { record, history }, Some((asking, digests))) => {
+                Some(asking.let_pass(service, digests, &record, &history).await?)
+            }
+            (Updated::Moved | Updated::Unjudged { .. }, _) => None,
+            (updated, _) => break updated,
+        };
+        if judgements.next().is_none() {
+            return Err(Error::SessionChanged);
         }
-        // Judged on the way; refused there when it may not go on.
-        get::load(service, &caller, session, slot, now).await?;
-        updated = scripts::updated(service.state.run(&call).await?)?;
-    }
+    };
     match updated {
-        Updated::Unjudged => Err(Error::SessionChanged),
+        Updated::Unjudged { .. } | Updated::Moved => Err(Error::SessionChanged),
         Updated::Done(record) => {
             session_data::remember(service, session, record.header.version, sealed);
             Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))

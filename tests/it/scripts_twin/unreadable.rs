@@ -3,11 +3,13 @@
 use redis::ErrorKind;
 use shared::adapters::redis::connection::classify;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Call};
+use shared::adapters::redis::scripts::{self, Call, Judging};
+use shared::core::context::ContextDigests;
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
 use shared::core::record::{Header, State};
 use shared::core::refresh_decision::Presented;
+use shared::core::risk::{Commitment, Event};
 use shared::core::time::Timestamp;
 use shared::error::{Dependency, Error};
 
@@ -38,14 +40,31 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
             jkt: None,
             judged: None,
         };
+        let commitment =
+            Commitment { record: record.clone(), history: None, event: Event::ContextChanged, detail: String::new() };
         let reason = EndReason::Admin;
-        let calls: [(&str, Call); 6] = [
+        let calls: [(&str, Call); 8] = [
             ("refresh", scripts::refresh(&session, slot, &presented, &operation, now)),
-            ("update", scripts::update(&session, slot, OWN, record.header.version, None, b"sealed", &operation, now)),
+            (
+                "update",
+                scripts::update(
+                    &session,
+                    slot,
+                    OWN,
+                    record.header.version,
+                    None,
+                    b"sealed",
+                    Judging::default(),
+                    &operation,
+                    now,
+                ),
+            ),
             ("end", scripts::end(&session, slot, None, OWN, reason, &operation, now)),
             ("end as caller", scripts::end(&healthy, slot, Some(&session), OWN, reason, &operation, now)),
+            ("judge", scripts::judge(&session, slot, &commitment, true, &operation, now)),
+            ("note", scripts::note(&session, OWN, "session.binding_refused", "network", &operation)),
             ("touch", scripts::touch(&session, slot, now)),
-            ("list as caller", scripts::list(slot, Some(&session), OWN, None, 10, now)),
+            ("list as caller", scripts::list(slot, Some((&session, ContextDigests::default())), OWN, None, 10, now)),
         ];
         for (what, call) in &calls {
             let name = format!("seed {SEED} unreadable {index} {what}: {bytes:?}");

@@ -8,7 +8,8 @@ use crate::core::device::TrustLevel;
 use crate::core::fingerprint::Fingerprint;
 use crate::core::place::{Place, impossible_travel};
 use crate::core::policy::RiskPolicy;
-use crate::core::record::SessionRecord;
+use crate::core::record::{Header, SessionRecord};
+use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
 
 /// Creations within ten minutes that are still no burst.
@@ -58,6 +59,13 @@ impl Assessment {
         let score = signals.score();
         Assessment { signals, score, verdict: Verdict::of(score, policy) }
     }
+}
+
+/// Whether the holder of a session can not act on it yet: it is quarantined, or its context has to be judged first.
+/// `record.lua` says the same.
+pub fn unjudged(header: &Header, digests: ContextDigests) -> bool {
+    let changed = differs(header.address, digests.address) || differs(header.device, digests.device);
+    changed || header.standing == Standing::Quarantined
 }
 
 /// Whether a request comes from another network than the session was last judged at.

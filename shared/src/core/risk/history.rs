@@ -151,9 +151,9 @@ impl History {
         self
     }
 
-    /// As it was before an instant: what a creation has itself written does not speak for it.
-    pub fn before(mut self, instant: Timestamp) -> Self {
-        self.entries.retain(|entry| entry.first < seconds(instant));
+    /// Without what the creation of a session at this instant has itself written: it does not speak for itself.
+    pub fn apart_from(mut self, sighting: Sighting, created: Timestamp) -> Self {
+        self.entries.retain(|entry| entry.sighting != sighting || entry.first < seconds(created));
         self
     }
 

@@ -46,6 +46,26 @@ pub struct Commitment {
     pub detail: String,
 }
 
+impl Commitment {
+    /// The bytes that scripts take: the revision that was judged, standing, score, both digests, then attributes, event,
+    /// detail and history, each behind its length.
+    pub fn encode(&self) -> Vec<u8> {
+        let header = &self.record.header;
+        let mut bytes = header.revision.to_be_bytes().to_vec();
+        bytes.extend([header.standing.code(), header.risk_score]);
+        bytes.extend(header.address);
+        bytes.extend(header.device);
+        let attributes = self.record.attributes.encode();
+        let history = self.history.as_deref().unwrap_or_default();
+        for part in [&attributes, self.event.as_str().as_bytes(), self.detail.as_bytes(), history] {
+            let part = &part[..part.len().min(usize::from(u16::MAX))];
+            bytes.extend(u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
+            bytes.extend(part);
+        }
+        bytes
+    }
+}
+
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

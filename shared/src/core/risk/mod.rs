@@ -9,7 +9,7 @@ pub mod judgement;
 pub mod signals;
 pub mod verdict;
 
-pub use assess::{Assessment, Scene, of_beginning, of_change, other_network};
+pub use assess::{Assessment, Scene, of_beginning, of_change, other_network, unjudged};
 pub use history::History;
 pub use judgement::{Commitment, Event, Outcome, adopt, judge, judge_beginning};
 pub use signals::{Signal, Signals};

@@ -73,7 +73,7 @@ if existing then
   if existing.err then return existing end
   if existing.operation == operation then
     -- Whom the first run evicted stands in the events that it has just appended.
-    local reply = {'repeated', existing.epoch, redis.call('GET', KEYS[7]) or ''}
+    local reply = {'repeated', existing.epoch, ARGV[13] ~= '' and redis.call('GET', KEYS[7]) or ''}
     for _, entry in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1000)) do
       local field = {}
       for index = 1, #entry[2], 2 do

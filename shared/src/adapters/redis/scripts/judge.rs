@@ -35,25 +35,16 @@ pub fn judge(
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
-    let header = &commitment.record.header;
     let keys = vec![keys::session(session), keys::epoch(slot), keys::outbox(slot.bucket), keys::history(slot)];
     Call::new(&SCRIPT, keys)
         .number(now.millis())
         .arg(session.key_text())
-        .arg(header.application_tag)
-        .number(header.revision)
+        .arg(commitment.record.header.application_tag)
+        .arg(commitment.encode())
         .arg(operation.mark)
-        .number(header.standing.code())
-        .number(header.risk_score)
-        .arg(header.address)
-        .arg(header.device)
-        .arg(commitment.record.attributes.encode())
         .number(if active { now.millis() } else { 0 })
-        .arg(commitment.event.as_str())
-        .arg(&commitment.detail)
         .arg(&operation.event_id)
         .arg(&operation.common)
-        .arg(commitment.history.as_deref().unwrap_or_default())
         .number(HISTORY_SECONDS * 1000)
 }
 

@@ -56,7 +56,7 @@ pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
-pub use update::{Updated, update, updated};
+pub use update::{Judging, Updated, update, updated};
 
 /// A script with its keys and arguments, ready to be sent any number of times.
 pub struct Call {

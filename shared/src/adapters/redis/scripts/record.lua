@@ -80,6 +80,18 @@ local function rewrite(record_key, h, attributes)
   redis.call('SET', record_key, pack(h) .. attributes .. sealed, 'KEEPTTL')
 end
 
+-- A judgement as core::risk::Commitment::encode writes it: what it was made from, and what it puts in the record.
+local function judgement_of(bytes)
+  local j, at = {}, nil
+  j.revision, j.standing, j.score, j.address, j.device, at = struct.unpack('>I4BBc8c8', bytes)
+  for _, part in ipairs({'attributes', 'event', 'detail', 'history'}) do
+    local length = struct.unpack('>I2', bytes, at)
+    j[part] = string.sub(bytes, at + 2, at + 1 + length)
+    at = at + 2 + length
+  end
+  return j
+end
+
 -- Whether two context digests contradict; an unknown side never does.
 local function differs(recorded, presented)
   return recorded ~= UNKNOWN and presented ~= UNKNOWN and recorded ~= presented

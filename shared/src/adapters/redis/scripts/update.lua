@@ -1,11 +1,13 @@
 -- Replaces the sealed data of a session when its version is the expected one. Never creates. I-11, T-68, T-69.
 --
--- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 the user's history
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 expected version  6 operation
 --       7 sealed data  8 event id  9 event common  10 tombstone ms  11 'this' when the data must bear a seal, or 'any'
 --       12 that seal (core::envelope::seal_mark)  13 the holder's address and device digest, '' for an application
+--       14 judgement of that context or ''  15 ms to keep the history
 -- Reply {'updated', record} | {'missing'} | {'ended', reason} | {'lapsed', reason} | {'version', version}
---       | {'unjudged'} the holder is quarantined, or its context has to be judged first
+--       | {'unjudged', record, history} the holder is quarantined, or its context has to be judged first | {'moved'} what
+--       was judged is not the record any more
 local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 
@@ -16,11 +18,15 @@ if reason then
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
   return {'lapsed', reason}
 end
-if unjudged(h, ARGV[13]) then
-  return {'unjudged'}
-end
 if h.operation == operation and h.version == next_number(expected) then
   return {'updated', prefix(KEYS[1], h)}
+end
+local judgement = ARGV[14] ~= '' and judgement_of(ARGV[14]) or nil
+if judgement and judgement.revision ~= h.revision then
+  return {'moved'}
+end
+if not judgement and unjudged(h, ARGV[13]) then
+  return {'unjudged', prefix(KEYS[1], h), redis.call('GET', KEYS[6]) or ''}
 end
 if h.version ~= expected then
   return {'version', h.version}
@@ -36,7 +42,19 @@ h.revision = next_number(h.revision)
 h.active = math.max(h.active, now)
 h.operation = operation
 local attributes = redis.call('GETRANGE', KEYS[1], HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
+if judgement then
+  h.standing, h.score, h.address, h.device = judgement.standing, judgement.score, judgement.address, judgement.device
+  attributes = judgement.attributes
+  h.attributes = #attributes
+  if judgement.history ~= '' then
+    redis.call('SET', KEYS[6], judgement.history, 'PX', ARGV[15])
+  end
+end
 local record = pack(h) .. attributes
 redis.call('SET', KEYS[1], record .. sealed, 'KEEPTTL')
+if judgement and judgement.event ~= '' then
+  local owner = attribute(KEYS[1], h, 2)
+  emit(KEYS[5], event_id .. '.2', judgement.event, '', sid, h.tag, owner, common, judgement.detail)
+end
 emit(KEYS[5], event_id, 'session.updated', '', sid, h.tag, attribute(KEYS[1], h, 2), common)
 return {'updated', record}
