@@ -249,7 +249,7 @@ impl<'a> Asking<'a> {
             return Ok(None);
         }
         let scene = self.scene(service, digests, record, &[]).await?;
-        self.commit(service, &risk::adopt(record, &scene)).await
+        self.commit(service, &risk::adopt(record, &scene, false)).await
     }
 
     async fn look_again(&self, service: &Service, tag: [u8; 8]) -> Result<(SessionRecord, Vec<u8>)> {

@@ -1,10 +1,10 @@
 //! A month of sign-ins and requests, made from a seed: who, where, with what, and whether it is a theft.
 //!
-//! 400 users live in twelve cities. Each has a phone and most have a desktop, with a session each that is begun anew every
+//! 200 users live in twelve cities. Each has a phone and most have a desktop, with a session each that is begun anew every
 //! week or so. A day is a walk: home, a mobile network on the way (another prefix each time), work or a café, and back. A
 //! fifth uses a VPN with exits in other countries and flips it without signing in. A seventh travels once: by air, at
 //! 800 km/h and with two hours at the airports, or across the border by train. Browsers update every three weeks or so,
-//! and one user in twenty buys a new device. A thief takes a token of one user in six, once, and uses it in one of five
+//! and one user in twenty buys a new device. A thief takes a token of one user in three, once, and uses it in one of five
 //! ways, or signs in with the password.
 
 use rand::rngs::StdRng;
@@ -71,7 +71,8 @@ impl Theft {
     }
 }
 
-const USERS: usize = 400;
+/// How many people.
+pub const USERS: usize = 200;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 /// Seed of the month.
@@ -221,7 +222,7 @@ impl Walker {
     }
 
     fn be_robbed(&mut self) {
-        if !self.rng.random_bool(1.0 / 6.0) {
+        if !self.rng.random_bool(1.0 / 3.0) {
             return;
         }
         let theft = *Theft::ALL.choose(&mut self.rng).expect("six ways");

@@ -78,8 +78,15 @@ fn case(rng: &mut StdRng) -> Case {
     let near =
         [header.epoch, header.epoch, header.epoch, header.epoch.saturating_sub(1), header.epoch.saturating_add(1)];
     let epoch = pick(rng, &near);
-    let presented = presented(rng, &header, operation.mark);
-    Case { record: record_of(rng, header), epoch, presented, operation, now }
+    let mut presented = presented(rng, &header, operation.mark);
+    let record = record_of(rng, header);
+    if let Some(attributes) = presented.judged.as_mut().and_then(|judged| judged.attributes.as_mut()) {
+        // A judgement moves no session to another key or owner.
+        let judged = Attributes::decode(attributes).expect("attributes");
+        let Attributes { jkt, application_id, .. } = record.attributes.clone();
+        *attributes = Attributes { jkt, application_id, ..judged }.encode();
+    }
+    Case { record, epoch, presented, operation, now }
 }
 
 /// The case number of the documentation, so that a test can tell that all were met.

@@ -16,7 +16,7 @@ use crate::core::time::Timestamp;
 pub const BURST_CREATIONS: u32 = 10;
 /// How long a replayed refresh token counts, in seconds.
 pub const REUSE_SECONDS: u32 = 24 * 3600;
-/// How long a pair of network and device must have been known before it speaks for a request, in seconds.
+/// How long a device must have been known on a network or in a country before that speaks for a request, in seconds.
 pub const KNOWN_AFTER_SECONDS: u32 = 24 * 3600;
 
 /// A request as the judgement sees it.
@@ -87,17 +87,27 @@ pub fn of_change(record: &SessionRecord, scene: &Scene) -> Signals {
         .and(Signal::FingerprintDrift, drifted)
         .and(Signal::UserAgentDowngrade, compared.is_some_and(|compared| compared.downgraded))
         .and(Signal::NewDevice, new_device);
-    let long_known = scene.history.pair_since(scene.sighting).is_some_and(|since| {
-        let age = seconds(scene.now).saturating_sub(since);
-        scene.sighting.network != [0; 6] && scene.sighting.device != [0; 6] && age >= KNOWN_AFTER_SECONDS
-    });
-    // The user's own way of going about with this device, a VPN say, is no evidence. It excuses no other device.
-    if !long_known || drifted || new_device {
-        let last = record.attributes.place.as_ref();
-        let seconds = scene.now.millis_since(record.header.last_activity_at) / 1000;
-        signals = of_place(signals, last, scene, seconds).and(Signal::NetworkChange, other_network(record, scene));
+    // What the user has long done with this device, a VPN say, is no evidence. It excuses no other device.
+    let own_device = !drifted && !new_device;
+    if !(own_device && is_settled(scene, scene.history.pair_since(scene.sighting))) {
+        signals = signals.and(Signal::NetworkChange, other_network(record, scene));
     }
-    signals
+    if own_device && is_settled(scene, been_here(scene)) {
+        return signals;
+    }
+    let seconds = scene.now.millis_since(record.header.last_activity_at) / 1000;
+    of_place(signals, record.attributes.place.as_ref(), scene, seconds)
+}
+
+/// Since when this device has been seen in the country of the request.
+fn been_here(scene: &Scene) -> Option<u32> {
+    scene.history.device_in_since(scene.sighting.device, scene.place.as_ref()?.country)
+}
+
+/// Whether something has been so for long enough to speak for a request.
+fn is_settled(scene: &Scene, since: Option<u32>) -> bool {
+    let known = scene.sighting.network != [0; 6] && scene.sighting.device != [0; 6];
+    known && since.is_some_and(|since| seconds(scene.now).saturating_sub(since) >= KNOWN_AFTER_SECONDS)
 }
 
 /// The signals of a session that begins. A user who was never seen before has none.
@@ -110,6 +120,7 @@ pub fn of_beginning(scene: &Scene) -> Signals {
     let new_network = scene.sighting.network != [0; 6] && !history.knows_network(scene.sighting.network);
     let signals = signals.and(Signal::NewDevice, is_new_device(scene)).and(Signal::NetworkChange, new_network);
     match history.last_of(scene.sighting.device) {
+        Some(_) if is_settled(scene, been_here(scene)) => signals,
         Some(last) => {
             let apart = i64::from(seconds(scene.now)) - i64::from(last.last);
             of_place(signals, Place::of_mark(last.place).as_ref(), scene, apart)

@@ -172,6 +172,12 @@ impl History {
         self.entries.iter().find(|entry| entry.sighting == sighting).map(|entry| entry.first)
     }
 
+    /// Since when this device has been seen in this country.
+    pub fn device_in_since(&self, device: [u8; 6], country: [u8; 2]) -> Option<u32> {
+        let there = self.entries.iter().filter(|entry| entry.sighting.device == device && entry.place[..2] == country);
+        there.map(|entry| entry.first).min()
+    }
+
     /// The last place of this device, or else the last place of all.
     pub fn last_of(&self, device: [u8; 6]) -> Option<&Entry> {
         let newest = |one: &&Entry| one.last;

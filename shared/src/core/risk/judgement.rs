@@ -113,11 +113,16 @@ pub fn judge_beginning(record: &SessionRecord, rules: &Effective, scene: &Scene)
     Some(Commitment { record: judged, history: None, event, detail })
 }
 
-/// The first known context of a session that began without one.
-pub fn adopt(record: &SessionRecord, scene: &Scene) -> Commitment {
+/// Takes over a context without judging it: the first one of a session that began without any, or, `proved`, one in which
+/// the user has just authenticated again. Only the latter teaches the history.
+pub fn adopt(record: &SessionRecord, scene: &Scene, proved: bool) -> Commitment {
     let mut adopted = record.clone();
     move_to(&mut adopted, scene);
-    Commitment { record: adopted, history: None, event: Event::None, detail: String::new() }
+    let history = proved.then(|| {
+        let entry = Entry::of(scene.sighting, scene.place.as_ref(), false, scene.now);
+        scene.history.clone().learn(entry).encode()
+    });
+    Commitment { record: adopted, history, event: Event::None, detail: String::new() }
 }
 
 fn note(assessment: Assessment) -> Note {
