@@ -67,7 +67,7 @@ struct Anchor {
 }
 
 enum Link {
-    Row(Row),
+    Row(Box<Row>),
     Anchor(Anchor),
 }
 
@@ -82,7 +82,7 @@ pub async fn violations(client: &Client) -> Vec<String> {
         if !ids.insert(row.event.event_id.clone()) {
             found.push(format!("event {} has two rows", row.event.event_id));
         }
-        if chains.entry(group).or_default().insert(sequence, Link::Row(row)).is_some() {
+        if chains.entry(group).or_default().insert(sequence, Link::Row(Box::new(row))).is_some() {
             found.push(format!("chain {group} has two rows {sequence}"));
         }
     }
