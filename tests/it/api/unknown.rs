@@ -54,7 +54,7 @@ async fn live_and_ended(app: &Application, user: &str) -> [SessionTokens; 2] {
 }
 
 #[tokio::test]
-async fn i_8_an_application_can_not_tell_foreign_sessions_from_none() {
+async fn t_57_t_58_an_application_can_not_tell_foreign_sessions_from_none() {
     let stack = Stack::start().await;
     let other = other_application(&stack).await;
     let foreign = live_and_ended(&other, "ada").await;
@@ -78,7 +78,7 @@ async fn i_8_an_application_can_not_tell_foreign_sessions_from_none() {
 }
 
 #[tokio::test]
-async fn i_8_a_holder_can_not_tell_foreign_sessions_from_none() {
+async fn t_57_t_58_a_holder_can_not_tell_foreign_sessions_from_none() {
     let stack = Stack::start().await;
     let other = other_application(&stack).await;
     let [bob, bobs_ended] = live_and_ended(&stack.app, "bob").await;
@@ -108,7 +108,7 @@ async fn i_8_a_holder_can_not_tell_foreign_sessions_from_none() {
 
 /// The size of foreign data must not show either, not even through what a warm environment remembers of it.
 #[tokio::test]
-async fn i_8_a_foreign_patch_can_not_measure_the_data() {
+async fn t_58_a_foreign_patch_can_not_measure_the_data() {
     let stack = Stack::builder().with_environments(1).start().await;
     let other = other_application(&stack).await;
     let body = json!({ "userId": "ada", "data": { "big": "x".repeat(40_000) } });
