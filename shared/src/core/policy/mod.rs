@@ -36,6 +36,8 @@ pub enum OnLimit {
     EvictOldest,
     /// The session with the oldest activity ends.
     EvictLeastRecent,
+    /// The session on the least trusted device ends; of those the one with the oldest activity. T-66.
+    EvictLeastTrusted,
 }
 
 /// A concurrent limit: of a user, or of a user's devices of one type.
