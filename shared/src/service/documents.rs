@@ -184,7 +184,7 @@ async fn seal(
         return Err(Error::PayloadTooLarge { bytes_max: SESSION_DATA_BYTES_MAX });
     }
     let ring = service.keys.ring(Purpose::Data).await?;
-    let (id, key) = ring.active(KeyUse::Seal, now)?;
+    let (id, key) = ring.active(KeyUse::SealDocument, now)?;
     sealed_document::seal(id, key, random::bytes()?, place, version, &plaintext)
         .ok_or_else(|| Error::Internal("sealing failed".into()))
 }
@@ -197,7 +197,7 @@ async fn view(service: &Service, place: Place, stored: Stored) -> Result<Documen
     }
     let ring = service.keys.ring(Purpose::Data).await?;
     let key_id = envelope::key_id(&stored.sealed).map_err(|_| does_not_open())?;
-    let key = ring.by_id(KeyUse::Seal, key_id).ok_or_else(does_not_open)?;
+    let key = ring.by_id(KeyUse::SealDocument, key_id).ok_or_else(does_not_open)?;
     let plaintext = sealed_document::open(key, place, version, &stored.sealed).map_err(|_| does_not_open())?;
     let data = serde_json::from_slice(&plaintext).map_err(|_| does_not_open())?;
     Ok(DocumentView { version, data })

@@ -7,6 +7,7 @@
 pub mod binding;
 pub mod effective;
 pub mod overlay;
+pub mod preview;
 pub mod rates;
 pub mod risk;
 
@@ -21,6 +22,7 @@ use crate::limits::{
 pub use binding::{Binding, IpBinding};
 pub use effective::{Effective, Timeouts};
 pub use overlay::Overlay;
+pub use preview::Preview;
 pub use rates::RateLimits;
 pub use risk::{RiskMode, RiskPolicy};
 use serde::{Deserialize, Serialize};
