@@ -9,6 +9,7 @@ TABLES = {
     "ApplicationsTable": "APPLICATIONS_TABLE",
     "KeysTable": "KEYS_TABLE",
     "UsersTable": "USERS_TABLE",
+    "DevicesTable": "DEVICES_TABLE",
     "RevocationsTable": "REVOCATIONS_TABLE",
 }
 TAKEN_OVER = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")

@@ -33,6 +33,8 @@ pub struct Tables {
     pub users: String,
     /// The revocation ledger.
     pub revocations: String,
+    /// Devices.
+    pub devices: String,
 }
 
 /// How to reach PostgreSQL.
@@ -149,6 +151,7 @@ impl Tables {
             keys: table("KEYS_TABLE"),
             users: table("USERS_TABLE"),
             revocations: table("REVOCATIONS_TABLE"),
+            devices: table("DEVICES_TABLE"),
         }
     }
 }

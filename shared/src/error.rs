@@ -58,6 +58,18 @@ pub enum Error {
     /// Holders may not do this.
     #[error("only an application may do this")]
     ApplicationOnly,
+    /// The device is blocked: no session begins on it.
+    #[error("the device is blocked")]
+    DeviceBlocked,
+    /// The wanted trust level of a device is not proved.
+    #[error("trust not proved")]
+    TrustNotProved,
+    /// The holder has to authenticate again before this (RFC 9470).
+    #[error("a recent authentication is required")]
+    StepUpRequired {
+        /// How old the authentication may be, in seconds.
+        max_age_seconds: u64,
+    },
     /// It does not exist, or not for this caller.
     #[error("not found")]
     NotFound,

@@ -44,7 +44,7 @@ pub const SESSION_LIMIT_DEFAULT: u32 = 20;
 /// Most concurrent sessions of a user; bounds every script that walks the user's index.
 pub const SESSION_LIMIT_MAX: u32 = 100;
 
-/// Session data: bytes of JSON before sealing.
+/// Session data, data of a device, state of a user: bytes of JSON before sealing.
 pub const SESSION_DATA_BYTES_MAX: usize = 64 * 1024;
 /// Request body: session data plus the other fields.
 pub const BODY_BYTES_MAX: usize = 80 * 1024;
@@ -69,6 +69,29 @@ pub const PAGE_SIZE_DEFAULT: usize = 25;
 pub const PAGE_SIZE_MAX: usize = 100;
 /// Sessions that one revoke-all script ends; the epoch has ended all others already.
 pub const REVOKE_BATCH: usize = 200;
+
+/// Devices that a list shows, those seen last first.
+pub const DEVICES_MAX: usize = 100;
+/// Age from which on a device can become `known`: a day.
+pub const DEVICE_KNOWN_AFTER_SECONDS: u64 = 24 * 3600;
+/// Age from which on a device can become `trusted` without a key: a week.
+pub const DEVICE_TRUSTED_AFTER_SECONDS: u64 = 7 * 24 * 3600;
+/// A device that begins no session for this long is forgotten, unless it is blocked.
+pub const DEVICE_FORGOTTEN_AFTER_SECONDS: u64 = 400 * 24 * 3600;
+/// A registration is told to the audit again for this long, in case that telling it failed.
+pub const DEVICE_REGISTRATION_SECONDS: u64 = 600;
+/// Longest wait of a long poll.
+pub const LONG_POLL_SECONDS_MAX: u64 = 20;
+/// First pause of a long poll; each is twice the one before, up to [`LONG_POLL_PAUSE_MILLIS_MAX`].
+pub const LONG_POLL_PAUSE_MILLIS_MIN: u64 = 200;
+/// Longest pause of a long poll.
+pub const LONG_POLL_PAUSE_MILLIS_MAX: u64 = 1600;
+/// What a long poll leaves of its request's time to answer, and to look at its caller's session again.
+pub const LONG_POLL_RESERVE_MILLIS: u64 = 2500;
+/// A request that polls may not use more than this, whatever the function's timeout.
+pub const LONG_POLL_REQUEST_MILLIS_MAX: u64 = 26_000;
+/// Attempts at a change under `If-Match: *` while others change the same document.
+pub const DOCUMENT_ATTEMPTS_MAX: usize = 5;
 
 /// How long a tombstone outlives its session's end, unless the absolute timeout comes sooner; a day at least.
 pub const TOMBSTONE_SECONDS: u64 = 7 * 24 * 3600;

@@ -30,13 +30,14 @@ struct CreateBody {
     auth_time: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct DeviceBody {
     device_id: Option<String>,
     name: Option<String>,
     #[serde(rename = "type")]
     device_type: Option<String>,
+    place: Option<String>,
 }
 
 /// Creates a session.
@@ -59,11 +60,12 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
     let body: CreateBody = incoming.json(JSON)?;
     let mut checks = Checks::default();
     let user_id = UserId::parse(&body.user_id).map_err(|detail| checks.refuse("userId", detail)).ok();
-    let device = body.device.unwrap_or(DeviceBody { device_id: None, name: None, device_type: None });
+    let device = body.device.unwrap_or_default();
     let device = DeviceInput {
         device_id: checks.short_text("device.deviceId", device.device_id),
         name: checks.short_text("device.name", device.name),
         device_type: checks.device_type("device.type", device.device_type),
+        place: checks.short_text("device.place", device.place),
     };
     let client = checks.client(body.client);
     let amr = body.amr.unwrap_or_default();

@@ -2,6 +2,7 @@
 //!
 //! Unknown tags are kept and written back, so a release that is one version behind loses nothing.
 
+use super::device_tag::DeviceTag;
 use super::time::Timestamp;
 
 /// The attributes of a session.
@@ -29,6 +30,8 @@ pub struct Attributes {
     pub user_agent: Option<String>,
     /// RFC 7638 thumbprint of the key that the session is bound to (`cnf.jkt`).
     pub jkt: Option<String>,
+    /// The device as keys and scripts know it ([`super::device_tag::DeviceTag`]).
+    pub device_tag: Option<DeviceTag>,
     /// Fields of a later release, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
@@ -44,6 +47,7 @@ const DEVICE_TYPE: u8 = 8;
 const ADDRESS_PREFIX: u8 = 9;
 const USER_AGENT: u8 = 10;
 const JKT: u8 = 11;
+const DEVICE_TAG: u8 = 12;
 
 impl Attributes {
     /// The bytes of the record's middle part.
@@ -73,6 +77,9 @@ impl Attributes {
         }
         if let Some(instant) = self.auth_time {
             push(&mut bytes, AUTH_TIME, &instant.millis().to_be_bytes());
+        }
+        if let Some(device) = self.device_tag {
+            push(&mut bytes, DEVICE_TAG, device.bytes());
         }
         for (tag, value) in &self.unknown {
             push(&mut bytes, *tag, value);
@@ -106,6 +113,7 @@ impl Attributes {
             ADDRESS_PREFIX => self.address_prefix = Some(text()?),
             USER_AGENT => self.user_agent = Some(text()?),
             JKT => self.jkt = Some(text()?),
+            DEVICE_TAG => self.device_tag = Some(DeviceTag::from_bytes(value.try_into().ok()?)),
             _ => self.unknown.push((tag, value.to_vec())),
         }
         Some(())
@@ -137,6 +145,7 @@ mod tests {
             address_prefix: Some("203.0.113.0/24".into()),
             user_agent: Some("agent".into()),
             jkt: Some("thumbprint".into()),
+            device_tag: Some(DeviceTag::from_bytes([7; 8])),
             unknown: vec![(200, vec![1, 2, 3])],
         };
         assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));

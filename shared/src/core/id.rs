@@ -54,6 +54,11 @@ impl UserTag {
         crypto::decode(text).map(UserTag)
     }
 
+    /// The six bytes.
+    pub fn bytes(&self) -> &[u8; 6] {
+        &self.0
+    }
+
     /// The 8-character form that stands in keys and records.
     pub fn text(self) -> String {
         crypto::encode(&self.0)

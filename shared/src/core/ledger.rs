@@ -1,6 +1,7 @@
 //! Entries of the revocation ledger: what must stay ended whatever Redis forgets.
 
 use super::crypto;
+use super::device_tag::DeviceTag;
 use super::end_reason::EndReason;
 use super::id::{Bucket, SessionId, UserSlot, UserTag};
 use super::time::Timestamp;
@@ -25,6 +26,17 @@ pub enum LedgerEntry {
         epoch: u32,
         /// A session that was spared, and since when.
         spared: Option<Spared>,
+    },
+    /// The sessions of a device below an epoch ended.
+    Device {
+        /// The user.
+        slot: UserSlot,
+        /// The device.
+        device: DeviceTag,
+        /// Sessions of an earlier epoch of the device are over.
+        epoch: u32,
+        /// Why.
+        reason: EndReason,
     },
 }
 
@@ -52,7 +64,7 @@ impl LedgerEntry {
     pub fn bucket(&self) -> Bucket {
         match self {
             LedgerEntry::Session { session, .. } => session.bucket(),
-            LedgerEntry::User { slot, .. } => slot.bucket,
+            LedgerEntry::User { slot, .. } | LedgerEntry::Device { slot, .. } => slot.bucket,
         }
     }
 
@@ -65,6 +77,7 @@ impl LedgerEntry {
                 format!("s#{}#{}", session.key_text(), crypto::encode(application_tag))
             }
             LedgerEntry::User { slot, .. } => format!("u#{}", slot.tag.text()),
+            LedgerEntry::Device { slot, device, .. } => format!("d#{}#{}", slot.tag.text(), device.text()),
         }
     }
 }
@@ -74,6 +87,11 @@ pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
     match text.split_once('#')? {
         ("s", rest) => SessionId::from_key_text(bucket, rest.split_once('#')?.0).map(Subject::Session),
         ("u", tag) => UserTag::parse(tag).map(|tag| Subject::User(UserSlot { bucket, tag })),
+        ("d", rest) => {
+            let (tag, device) = rest.split_once('#')?;
+            let slot = UserSlot { bucket, tag: UserTag::parse(tag)? };
+            Some(Subject::Device(slot, DeviceTag::parse(device)?))
+        }
         _ => None,
     }
 }
@@ -85,6 +103,8 @@ pub enum Subject {
     Session(SessionId),
     /// A user.
     User(UserSlot),
+    /// A user's device.
+    Device(UserSlot, DeviceTag),
 }
 
 #[cfg(test)]
@@ -100,6 +120,9 @@ mod tests {
         let revoked = LedgerEntry::User { slot, epoch: 1, spared: None };
         assert_eq!(parse_sort_key(bucket, &ended.sort_key()), Some(Subject::Session(session)));
         assert_eq!(parse_sort_key(bucket, &revoked.sort_key()), Some(Subject::User(slot)));
+        let device = DeviceTag::from_bytes([9; 8]);
+        let removed = LedgerEntry::Device { slot, device, epoch: 1, reason: EndReason::DeviceRemoved };
+        assert_eq!(parse_sort_key(bucket, &removed.sort_key()), Some(Subject::Device(slot, device)));
         assert_eq!(parse_sort_key(bucket, "x#1"), None);
         let by_another = LedgerEntry::Session { session, reason: EndReason::User, application_tag: [1; 8] };
         assert_ne!(by_another.sort_key(), ended.sort_key());

@@ -69,6 +69,9 @@ pub async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timest
         LedgerEntry::User { slot, epoch, spared } => {
             scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now)
         }
+        LedgerEntry::Device { slot, device, epoch, reason } => {
+            scripts::end_device(*slot, *device, *epoch, *reason, "", &operation, now)
+        }
     };
     match run_on(connection, &call).await {
         Ok(_) => Ok(Applied::Done),
@@ -86,6 +89,9 @@ fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
         LedgerEntry::Session { session, .. } => crypto::hash(&[b"ledger session", session.to_string().as_bytes()]),
         LedgerEntry::User { slot, epoch, .. } => {
             crypto::hash(&[b"ledger user", slot.subject().as_bytes(), &epoch.to_be_bytes()])
+        }
+        LedgerEntry::Device { slot, device, epoch, .. } => {
+            crypto::hash(&[b"ledger device", slot.subject().as_bytes(), device.bytes(), &epoch.to_be_bytes()])
         }
     };
     let mut mark = [0; 8];

@@ -1,27 +1,33 @@
 //! Creating a session.
 
 use super::authenticate;
+use super::devices;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
 use super::runtime::Service;
 use super::session_data;
-use crate::adapters::redis::scripts::{self, Claim, Created};
+use crate::adapters::dynamodb::devices::{Device, Sighting};
+use crate::adapters::redis::scripts::{self, Claim, Created, Limits};
 use crate::core::application::{Application, Scope};
 use crate::core::attributes::Attributes;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::crypto;
 use crate::core::device::{DeviceType, TrustLevel};
+use crate::core::device_tag::DeviceTag;
+use crate::core::device_trust::{self, Evidence};
 use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
+use crate::core::policy::{Effective, Timeouts};
 use crate::core::record::{Header, SessionRecord, State as RecordState};
 use crate::core::session::{Liveness, liveness};
 use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
+use crate::core::user_agent;
 use crate::error::{Asker, Error, Result};
-use crate::limits::USER_AGENT_BYTES_MAX;
+use crate::limits::{DEVICE_REGISTRATION_SECONDS, USER_AGENT_BYTES_MAX};
 use crate::random;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,7 +40,9 @@ pub struct DeviceInput {
     /// Its name.
     pub name: Option<String>,
     /// Its kind.
-    pub device_type: Option<String>,
+    pub device_type: Option<DeviceType>,
+    /// Where it is, coarsely.
+    pub place: Option<String>,
 }
 
 /// A validated request for a session.
@@ -91,64 +99,178 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
     let session = SessionId::mint(slot, random::bytes()?, routing);
     let operation = inbound.operation(&Actor::Application)?;
     let digests = request.client.digests(mac_key);
-    let kind = request.device.device_type.as_deref().and_then(DeviceType::parse);
-    let rules = application.policy.effective(kind, TrustLevel::New);
-    let timeouts = rules
-        .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
-        .map_err(Error::InvalidRequest)?;
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
-    let record = SessionRecord {
-        header: Header {
-            state: RecordState::Active,
-            mac_key_id,
-            version: 1,
-            revision: 1,
-            epoch: 0,
-            generation: 1,
-            idle_timeout_seconds: timeouts.idle_seconds,
-            grace_seconds: rules.grace_seconds(false),
-            created_at: now,
-            last_activity_at: now,
-            absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
-            rotated_at: now,
-            ended_at: Timestamp::from_millis(0),
-            last_operation: operation.mark,
-            user_tag: slot.tag,
-            application_tag: authenticate::tag(&application)?,
-            address: digests.address,
-            device: digests.device,
-            standing: Standing::Good,
-            trust: TrustLevel::New,
-            risk_score: 0,
-            flags: 0,
-            superseded_generation: 0,
-            device_epoch: 0,
-        },
-        sealed: session_data::seal(service, session, 1, &request.data, now).await?.bytes,
-        attributes: attributes(&application, request),
-    };
-    let call = scripts::create(&session, slot, &record, rules.session_limit, &operation, claim.as_ref(), now);
-    match scripts::created(slot.bucket, service.state.run(&call).await?)? {
-        Created::Admitted { epoch: _, evicted } => {
-            record_evictions(service, &record, &evicted, now).await;
-            respond(service, session, &record, evicted, now).await
-        }
-        Created::Replayed { session, evicted } => {
-            let read = scripts::read(&[session], slot);
-            let (records, epoch) = scripts::read_reply(service.state.command(&read).await?)?;
-            let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
-            // The call that evicted them may have lost its reply, and with it the list.
-            record_evictions(service, &record, &evicted, now).await;
-            match liveness(&record.header, epoch, now) {
-                Liveness::Alive => respond(service, session, &record, evicted, now).await,
-                Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
-                    Err(Error::SessionEnded { reason, asker: Asker::Application })
-                }
+    let device_tag = request.device.device_id.as_deref().map(|id| DeviceTag::of(pseudonym_key, slot, id));
+    let sighting = sighting(&application, &request);
+    refuse_impossible_timeouts(&application, &request, &sighting)?;
+    let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
+    // The device's epoch may rise between reading it and the script; then the device is looked at once more.
+    for _ in 0..2 {
+        let device = match &request.device.device_id {
+            Some(device_id) => Some(devices::sighted(service, slot, device_id, &sighting, now).await?),
+            None => None,
+        };
+        let device = match device {
+            Some(device) => Some(prove(service, slot, device, &application, &request, now).await?),
+            None => None,
+        };
+        let OnDevice { trust, epoch: device_epoch, rules } = on_device(&application, device.as_ref(), &sighting);
+        let timeouts = timeouts(&rules, &request)?;
+        let record = SessionRecord {
+            header: Header {
+                state: RecordState::Active,
+                mac_key_id,
+                version: 1,
+                revision: 1,
+                epoch: 0,
+                generation: 1,
+                idle_timeout_seconds: timeouts.idle_seconds,
+                grace_seconds: rules.grace_seconds(false),
+                created_at: now,
+                last_activity_at: now,
+                absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
+                rotated_at: now,
+                ended_at: Timestamp::from_millis(0),
+                last_operation: operation.mark,
+                user_tag: slot.tag,
+                application_tag: authenticate::tag(&application)?,
+                address: digests.address,
+                device: digests.device,
+                standing: Standing::Good,
+                trust,
+                risk_score: 0,
+                flags: 0,
+                superseded_generation: 0,
+                device_epoch,
+            },
+            sealed: sealed.clone(),
+            attributes: attributes(&application, &request, device.as_ref(), &sighting, device_tag),
+        };
+        let registration = device.as_ref().zip(device_tag).and_then(|(device, tag)| registration(slot, device, tag, now));
+        let limits = Limits::of(&rules);
+        let call =
+            scripts::create(&session, slot, &record, limits, registration.as_deref(), &operation, claim.as_ref(), now);
+        return match scripts::created(slot.bucket, service.state.run(&call).await?)? {
+            Created::Admitted { epoch: _, evicted } => {
+                record_evictions(service, &record, &evicted, now).await;
+                respond(service, session, &record, evicted, now).await
             }
-        }
-        Created::KeyReused => Err(Error::IdempotencyKeyReused),
-        Created::LimitReached => Err(Error::SessionLimitReached),
+            Created::Replayed { session, evicted } => replayed(service, session, slot, evicted, now).await,
+            Created::KeyReused => Err(Error::IdempotencyKeyReused),
+            Created::LimitReached => Err(Error::SessionLimitReached),
+            Created::DeviceChanged => continue,
+        };
     }
+    Err(Error::SessionChanged)
+}
+
+/// The session of an earlier call with the same idempotency key.
+async fn replayed(
+    service: &Service,
+    session: SessionId,
+    slot: UserSlot,
+    evicted: Vec<SessionId>,
+    now: Timestamp,
+) -> Result<CreatedSession> {
+    let read = scripts::read(&[session], slot);
+    let (records, epoch) = scripts::read_reply(service.state.command(&read).await?)?;
+    let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
+    // The call that evicted them may have lost its reply, and with it the list.
+    record_evictions(service, &record, &evicted, now).await;
+    match liveness(&record.header, epoch, now) {
+        Liveness::Alive => respond(service, session, &record, evicted, now).await,
+        Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
+            Err(Error::SessionEnded { reason, asker: Asker::Application })
+        }
+    }
+}
+
+/// What a session begins on its device with.
+struct OnDevice {
+    trust: TrustLevel,
+    epoch: u32,
+    rules: Effective,
+}
+
+fn on_device(application: &Application, device: Option<&Device>, sighting: &Sighting) -> OnDevice {
+    let trust =
+        device.map_or(TrustLevel::New, |device| device_trust::of_session(&device.facts, sighting.jkt.as_deref()));
+    let rules = application.policy.effective(kind(device, sighting), trust);
+    OnDevice { trust, epoch: device.map_or(0, |device| device.epoch), rules }
+}
+
+/// The kind of a session's device: what is stated, what is recorded of it, what the user agent claims.
+fn kind(device: Option<&Device>, sighting: &Sighting) -> Option<DeviceType> {
+    match device {
+        Some(device) => device.device_type,
+        None => sighting.stated_type.or(sighting.parsed_type),
+    }
+}
+
+fn timeouts(rules: &Effective, request: &CreateSession) -> Result<Timeouts> {
+    rules.timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds).map_err(Error::InvalidRequest)
+}
+
+/// Overrides that no level of trust allows are refused before the device is looked at.
+fn refuse_impossible_timeouts(application: &Application, request: &CreateSession, sighting: &Sighting) -> Result<()> {
+    let of_level = |trust| timeouts(&application.policy.effective(kind(None, sighting), trust), request);
+    match request.device.device_id {
+        None => of_level(TrustLevel::New).map(drop),
+        Some(_) => [TrustLevel::Trusted, TrustLevel::Known, TrustLevel::New]
+            .map(of_level)
+            .into_iter()
+            .reduce(Result::or)
+            .map_or(Ok(()), |outcome| outcome.map(drop)),
+    }
+}
+
+/// What the request says of its device.
+fn sighting(application: &Application, request: &CreateSession) -> Sighting {
+    let parsed = request.client.user_agent.as_deref().map(user_agent::parse).unwrap_or_default();
+    Sighting {
+        name: request.device.name.clone(),
+        stated_type: request.device.device_type,
+        parsed_type: parsed.device_type,
+        place: request.device.place.clone(),
+        address_prefix: request.client.address_prefix(),
+        client: parsed.label,
+        jkt: None,
+        application_id: application.application_id.clone(),
+    }
+}
+
+/// Makes a new device known when the authentication that the application states proves it. Once in a device's life this
+/// is a second call.
+async fn prove(
+    service: &Service,
+    slot: UserSlot,
+    device: Device,
+    application: &Application,
+    request: &CreateSession,
+    now: Timestamp,
+) -> Result<Device> {
+    let rules = application.policy.effective(device.device_type, device.facts.trust);
+    let in_time = |at: Timestamp| now <= at.plus_seconds(rules.step_up_age_seconds);
+    let stated = request.acr.is_some() || !request.amr.is_empty();
+    let evidence = Evidence { recent_authentication: stated && request.auth_time.is_some_and(in_time), jkt: None };
+    match device_trust::on_create(&device.facts, evidence, now) {
+        None => Ok(device),
+        Some(proof) => {
+            let risen = service.devices.set_trust(slot, &device, TrustLevel::Known, Some(proof), now).await?;
+            Ok(risen.unwrap_or(device))
+        }
+    }
+}
+
+/// The id of the event that a device was registered, while that is news: the same each time, so that the audit keeps one.
+fn registration(slot: UserSlot, device: &Device, tag: DeviceTag, now: Timestamp) -> Option<String> {
+    let first_seen_at = device.facts.first_seen_at;
+    let news = now < first_seen_at.plus_seconds(DEVICE_REGISTRATION_SECONDS);
+    news.then(|| {
+        let at = first_seen_at.millis().to_be_bytes();
+        let digest = crypto::hash(&[b"device registered", slot.subject().as_bytes(), tag.bytes(), &at]);
+        crypto::encode(&digest[..16])
+    })
 }
 
 /// The answer is that of the first call: the family's first token, whatever has been refreshed since.
@@ -182,23 +304,31 @@ async fn record_evictions(service: &Service, record: &SessionRecord, evicted: &[
     }
 }
 
-fn attributes(application: &Application, request: CreateSession) -> Attributes {
+fn attributes(
+    application: &Application,
+    request: &CreateSession,
+    device: Option<&Device>,
+    sighting: &Sighting,
+    device_tag: Option<DeviceTag>,
+) -> Attributes {
     let mut user_agent = request.client.user_agent.clone();
     if let Some(agent) = &mut user_agent {
         agent.truncate(agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
     }
+    let recorded_name = device.and_then(|device| device.name.clone());
     Attributes {
         user_id: request.user_id.as_str().to_owned(),
         application_id: application.application_id.clone(),
-        acr: request.acr,
-        amr: request.amr,
+        acr: request.acr.clone(),
+        amr: request.amr.clone(),
         auth_time: request.auth_time,
-        device_id: request.device.device_id,
-        device_name: request.device.name,
-        device_type: request.device.device_type,
+        device_id: request.device.device_id.clone(),
+        device_name: recorded_name.or_else(|| request.device.name.clone()),
+        device_type: kind(device, sighting).map(|kind| kind.as_str().to_owned()),
         address_prefix: request.client.address_prefix(),
         user_agent,
         jkt: None,
+        device_tag,
         unknown: Vec::new(),
     }
 }

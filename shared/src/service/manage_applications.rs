@@ -5,7 +5,7 @@ use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::id::ApplicationId;
 use crate::core::json::{self, FieldError};
-use crate::core::policy::Policy;
+use crate::core::policy::{Policy, Preview};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::SHORT_TEXT_BYTES_MAX;
@@ -23,18 +23,33 @@ const ATTEMPTS_MAX: usize = 4;
 /// What an operator asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// Makes an application and its first key.
-    Create(NewApplication),
+    /// Makes an application and its first key, or shows what that would do.
+    Create(NewApplication, Run),
     /// Shows one.
     Get(String),
     /// Shows all.
     List,
-    /// Changes name, scopes or policy; absent fields stay.
-    Update(String, Changes),
+    /// Changes name, scopes or policy, or shows what that would do; absent fields stay.
+    Update(String, Changes, Run),
     /// Makes a new key; earlier ones stay valid for the overlap. A leaked key wants an overlap of 0.
     Rotate(String, u64),
     /// Refuses its keys and its users' tokens, or serves it again.
     SetStatus(String, ApplicationStatus),
+}
+
+/// Whether a command is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It is.
+    Real,
+    /// Nothing is written; the answer says what would be.
+    Dry,
+}
+
+impl Run {
+    fn of(dry_run: bool) -> Self {
+        if dry_run { Run::Dry } else { Run::Real }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -72,11 +87,13 @@ struct NamingPayload {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreatePayload {
     #[serde(rename = "action")]
     _action: IgnoredAny,
     application: NewApplication,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +103,8 @@ struct UpdatePayload {
     _action: IgnoredAny,
     application_id: String,
     changes: Changes,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -103,14 +122,17 @@ impl Command {
     pub fn parse(payload: &[u8]) -> std::result::Result<Self, FieldError> {
         let action = json::parse::<AnyPayload>(payload)?.action;
         Ok(match action {
-            Action::Create => Command::Create(json::parse::<CreatePayload>(payload)?.application),
+            Action::Create => {
+                let CreatePayload { application, dry_run, .. } = json::parse(payload)?;
+                Command::Create(application, Run::of(dry_run))
+            }
             Action::List => {
                 json::parse::<PlainPayload>(payload)?;
                 Command::List
             }
             Action::Update => {
-                let UpdatePayload { application_id, changes, .. } = json::parse(payload)?;
-                Command::Update(application_id, changes)
+                let UpdatePayload { application_id, changes, dry_run, .. } = json::parse(payload)?;
+                Command::Update(application_id, changes, Run::of(dry_run))
             }
             Action::Rotate => {
                 let RotatePayload { application_id, overlap_seconds, .. } = json::parse(payload)?;
@@ -185,6 +207,16 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Option::is_none")]
         application_key: Option<String>,
     },
+    /// What a command would do; nothing was written.
+    Preview {
+        /// Always true.
+        dry_run: bool,
+        /// The application as it would be.
+        application: Box<ApplicationView>,
+        /// What its policy would do.
+        #[serde(flatten)]
+        preview: Box<Preview>,
+    },
     /// All of them.
     Many {
         /// The applications.
@@ -195,7 +227,7 @@ pub enum Answer {
 /// Carries out a command.
 pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> Result<Answer> {
     match command {
-        Command::Create(application) => create(table, application, now).await,
+        Command::Create(application, run) => create(table, application, run, now).await,
         Command::Get(application_id) => {
             let application = load(table, &application_id).await?;
             Ok(Answer::One { application: Box::new(view(&application)), application_key: None })
@@ -205,11 +237,16 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
             applications.sort_by(|a, b| a.application_id.cmp(&b.application_id));
             Ok(Answer::Many { applications })
         }
-        Command::Update(application_id, changes) => {
+        Command::Update(application_id, changes, Run::Dry) => {
+            let before = load(table, &application_id).await?;
+            let mut after = before.clone();
+            changes.apply(&mut after);
+            check(&after, "changes")?;
+            Ok(preview(&after, &before.policy))
+        }
+        Command::Update(application_id, changes, Run::Real) => {
             change(table, &application_id, |application| {
-                application.name = changes.name.clone().unwrap_or_else(|| application.name.clone());
-                application.scopes = changes.scopes.clone().unwrap_or_else(|| application.scopes.clone());
-                application.policy = changes.policy.clone().unwrap_or_else(|| application.policy.clone());
+                changes.apply(application);
                 Ok(None)
             })
             .await
@@ -229,7 +266,20 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
     }
 }
 
-async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Result<Answer> {
+impl Changes {
+    fn apply(&self, application: &mut Application) {
+        application.name = self.name.clone().unwrap_or_else(|| application.name.clone());
+        application.scopes = self.scopes.clone().unwrap_or_else(|| application.scopes.clone());
+        application.policy = self.policy.clone().unwrap_or_else(|| application.policy.clone());
+    }
+}
+
+fn preview(application: &Application, before: &Policy) -> Answer {
+    let preview = Box::new(application.policy.preview(before));
+    Answer::Preview { dry_run: true, application: Box::new(view(application)), preview }
+}
+
+async fn create(table: &Applications, new: NewApplication, run: Run, now: Timestamp) -> Result<Answer> {
     let id = match new.application_id {
         Some(id) => id,
         None => format!("app-{:016x}", u64::from_be_bytes(random::bytes()?)),
@@ -246,6 +296,13 @@ async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Re
         version: 1,
     };
     check(&application, "application")?;
+    if run == Run::Dry {
+        return match load(table, &application.application_id).await {
+            Err(Error::NotFound) => Ok(preview(&application, &Policy::default())),
+            Ok(_) => Err(Error::field("application.applicationId", "is taken")),
+            Err(error) => Err(error),
+        };
+    }
     let key = new_key(&application)?;
     application.rotate_key(&key, now, 0);
     if !table.save(&application, None).await? {

@@ -7,6 +7,8 @@ pub mod caches;
 pub mod catch_up;
 pub mod cleanup;
 pub mod create;
+pub mod devices;
+pub mod documents;
 pub mod end;
 pub mod end_user;
 pub mod get;

@@ -6,6 +6,7 @@ use super::key_store::KeyStore;
 use super::state::State;
 use crate::adapters::aws::Aws;
 use crate::adapters::dynamodb::applications::Applications;
+use crate::adapters::dynamodb::devices::Devices;
 use crate::adapters::dynamodb::keys::Keys;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::dynamodb::users::Users;
@@ -32,8 +33,10 @@ pub struct Service {
     pub state: State,
     /// The revocation ledger.
     pub ledger: Revocations,
-    /// User epochs.
+    /// User epochs and states.
     pub users: Users,
+    /// Devices.
+    pub devices: Devices,
     /// Verified access tokens.
     pub verified: VerifiedTokens,
     /// Opened session data.
@@ -60,7 +63,8 @@ impl Service {
             keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms),
             state: State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())),
             ledger,
-            users: Users::new(dynamodb, tables.users),
+            users: Users::new(dynamodb.clone(), tables.users),
+            devices: Devices::new(dynamodb, tables.devices),
             verified: VerifiedTokens::default(),
             opened: OpenedData::default(),
         })

@@ -139,7 +139,7 @@ async fn resolve(
 }
 
 /// RFC 7396 on objects, which session data always is.
-fn merge(current: Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn merge(current: Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
     let mut merged = Value::Object(current);
     json_patch::merge(&mut merged, &Value::Object(patch));
     match merged {

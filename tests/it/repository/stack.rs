@@ -12,6 +12,7 @@ async fn tables_of_the_harness_are_those_of_the_template() {
         ("ApplicationsTable", &stores.tables.applications),
         ("KeysTable", &stores.tables.keys),
         ("UsersTable", &stores.tables.users),
+        ("DevicesTable", &stores.tables.devices),
         ("RevocationsTable", &stores.tables.revocations),
     ];
     let deployed = resources.values().filter(|resource| resource["Type"] == "AWS::DynamoDB::Table").count();

@@ -183,6 +183,7 @@ impl StackBuilder {
             ("APPLICATIONS_TABLE", Some(aws.tables.applications.clone())),
             ("KEYS_TABLE", Some(aws.tables.keys.clone())),
             ("USERS_TABLE", Some(aws.tables.users.clone())),
+            ("DEVICES_TABLE", Some(aws.tables.devices.clone())),
             ("REVOCATIONS_TABLE", Some(aws.tables.revocations.clone())),
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),

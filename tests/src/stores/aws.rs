@@ -22,6 +22,8 @@ pub struct Tables {
     pub keys: String,
     /// `USERS_TABLE`
     pub users: String,
+    /// `DEVICES_TABLE`
+    pub devices: String,
     /// `REVOCATIONS_TABLE`
     pub revocations: String,
 }
@@ -65,6 +67,7 @@ impl AwsStores {
                 applications: format!("{name}-applications"),
                 keys: format!("{name}-keys"),
                 users: format!("{name}-users"),
+                devices: format!("{name}-devices"),
                 revocations: format!("{name}-revocations"),
             },
             kms_key_id: String::new(),
@@ -92,24 +95,27 @@ impl AwsStores {
 
     /// Creates tables and key; returns the id of the key.
     async fn create_everything(&self) -> String {
-        let tables: [(&str, &[&str]); 4] = [
+        let tables: [(&str, &[&str]); 5] = [
             (&self.tables.applications, &["applicationId"]),
             (&self.tables.keys, &["purpose"]),
             (&self.tables.users, &["userTag"]),
+            (&self.tables.devices, &["userTag", "deviceId"]),
             (&self.tables.revocations, &["scope", "entry"]),
         ];
         let (_, key) = tokio::join!(
             join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),
             self.key_of_process(),
         );
-        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
-        self.dynamodb
-            .update_time_to_live()
-            .table_name(&self.tables.revocations)
-            .time_to_live_specification(expiry.expect("a complete specification"))
-            .send()
-            .await
-            .expect("UpdateTimeToLive succeeds");
+        for table in [&self.tables.revocations, &self.tables.devices] {
+            let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
+            self.dynamodb
+                .update_time_to_live()
+                .table_name(table)
+                .time_to_live_specification(expiry.expect("a complete specification"))
+                .send()
+                .await
+                .expect("UpdateTimeToLive succeeds");
+        }
         key
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | scope | entry | what |
 //! |---|---|---|
-//! | `b<hex3>` | `s#<session>#<application tag>`, `u#<user tag>` | every end, for as long as what it ended could have lived |
+//! | `b<hex3>` | `s#<session>#<application tag>`, `u#<user tag>`, `d#<user tag>#<device tag>` | every end, for as long as what it ended could have lived |
 //! | `pending` | `b<hex3>#…` | ends that Redis has not acknowledged |
 //! | `stores` | an incarnation of Redis | this Redis has had the whole ledger applied |
 
@@ -170,6 +170,11 @@ impl Revocations {
                     None => put,
                 }
             }
+            LedgerEntry::Device { epoch, reason, .. } => put
+                .item("epoch", n(epoch))
+                .item("reason", s(reason.as_str()))
+                .condition_expression("attribute_not_exists(epoch) OR epoch <= :epoch")
+                .expression_attribute_values(":epoch", n(epoch)),
         };
         match put.send().await {
             Ok(_) => Ok(()),
@@ -205,6 +210,12 @@ fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Reco
                 }
                 None => None,
             },
+        },
+        Subject::Device(slot, device) => LedgerEntry::Device {
+            slot,
+            device,
+            epoch: number(item, "epoch")?,
+            reason: text(item, "reason").and_then(EndReason::parse)?,
         },
     };
     Some(Recorded { entry, at: Timestamp::from_millis(number(item, "at")?) })

@@ -1,7 +1,8 @@
 //! Checks of single fields that several routes share.
 
 use crate::core::context::ClientContext;
-use crate::core::device::DeviceType;
+use crate::core::device::{DeviceType, TrustLevel};
+use crate::core::id::SessionId;
 use crate::core::json::FieldError;
 use crate::error::{Error, Result};
 use crate::limits::{FINGERPRINT_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
@@ -34,13 +35,30 @@ impl Checks {
     }
 
     /// A word of [`DeviceType`].
-    pub fn device_type(&mut self, field: &str, value: Option<String>) -> Option<String> {
-        if let Some(word) = &value
-            && DeviceType::parse(word).is_none()
-        {
+    pub fn device_type(&mut self, field: &str, value: Option<String>) -> Option<DeviceType> {
+        let kind = DeviceType::parse(value.as_deref()?);
+        if kind.is_none() {
             self.refuse(field, format!("must be one of {}", DeviceType::ALL.map(DeviceType::as_str).join(", ")));
         }
-        value
+        kind
+    }
+
+    /// A word of [`TrustLevel`].
+    pub fn trust_level(&mut self, field: &str, value: Option<String>) -> Option<TrustLevel> {
+        let level = TrustLevel::parse(value.as_deref()?);
+        if level.is_none() {
+            self.refuse(field, format!("must be one of {}", TrustLevel::ALL.map(TrustLevel::as_str).join(", ")));
+        }
+        level
+    }
+
+    /// A session id.
+    pub fn session_id(&mut self, field: &str, value: Option<String>) -> Option<SessionId> {
+        let session = SessionId::parse(value.as_deref()?);
+        if session.is_none() {
+            self.refuse(field, "must be a session id");
+        }
+        session
     }
 
     /// The client as an application states it.

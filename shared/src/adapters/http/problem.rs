@@ -37,6 +37,11 @@ pub fn row(error: &Error) -> Row {
         }
         Error::InsufficientScope(_) => (403, "insufficient_scope", false, "The application lacks a scope."),
         Error::ApplicationOnly => (403, "application_only", false, "Only an application may do this."),
+        Error::DeviceBlocked => (403, "device_blocked", false, "The device is blocked."),
+        Error::TrustNotProved => (403, "trust_not_proved", false, "The trust level is not proved."),
+        Error::StepUpRequired { .. } => {
+            (401, "insufficient_user_authentication", false, "A more recent authentication is required.")
+        }
         Error::NotFound => (404, "not_found", false, "There is no such resource."),
         Error::SessionLimitReached => (409, "session_limit_reached", false, "The user has too many sessions."),
         Error::SessionChanged => (409, "session_changed", true, "The session changed meanwhile; try again."),
@@ -83,8 +88,13 @@ pub fn problem(error: &Error) -> Response<Body> {
         Error::VersionMismatch { current } => (&[], Some(format!("The current version is {current}.")), None),
         Error::PayloadTooLarge { bytes_max } => (&[], Some(format!("At most {bytes_max} bytes are accepted.")), None),
         Error::UnsupportedMediaType { expected } => (&[], Some(format!("Send {expected}.")), None),
+        Error::StepUpRequired { max_age_seconds } => {
+            (&[], Some(format!("The authentication may be at most {max_age_seconds} seconds old.")), None)
+        }
         Error::CredentialMissing
         | Error::CredentialInvalid(_)
+        | Error::DeviceBlocked
+        | Error::TrustNotProved
         | Error::RefreshTokenInvalid
         | Error::RefreshTokenReused
         | Error::ApplicationOnly
@@ -147,11 +157,16 @@ fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static st
     let headers: &mut http::HeaderMap = response.headers_mut();
     if row(error).status == StatusCode::UNAUTHORIZED {
         let challenge = match (scheme, error) {
-            ("Basic", _) => "Basic realm=\"sessions\", charset=\"UTF-8\"",
-            (_, Error::CredentialMissing) => "Bearer realm=\"sessions\"",
-            _ => "Bearer realm=\"sessions\", error=\"invalid_token\"",
+            ("Basic", _) => "Basic realm=\"sessions\", charset=\"UTF-8\"".to_owned(),
+            (_, Error::CredentialMissing) => "Bearer realm=\"sessions\"".to_owned(),
+            (_, Error::StepUpRequired { max_age_seconds }) => format!(
+                "Bearer realm=\"sessions\", error=\"insufficient_user_authentication\", max_age=\"{max_age_seconds}\""
+            ),
+            _ => "Bearer realm=\"sessions\", error=\"invalid_token\"".to_owned(),
         };
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
     }
     if matches!(error, Error::Unavailable { .. }) {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
@@ -179,6 +194,9 @@ mod tests {
             (ended(Asker::Application), 404, "session_ended", false),
             (Error::InsufficientScope(Scope::SessionsRead), 403, "insufficient_scope", false),
             (Error::ApplicationOnly, 403, "application_only", false),
+            (Error::DeviceBlocked, 403, "device_blocked", false),
+            (Error::TrustNotProved, 403, "trust_not_proved", false),
+            (Error::StepUpRequired { max_age_seconds: 300 }, 401, "insufficient_user_authentication", false),
             (Error::NotFound, 404, "not_found", false),
             (Error::SessionLimitReached, 409, "session_limit_reached", false),
             (Error::SessionChanged, 409, "session_changed", true),

@@ -5,12 +5,12 @@ use crate::core::context::ClientContext;
 use crate::core::id::{SessionId, UserId};
 use crate::core::json;
 use crate::error::{Error, Result};
-use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
 use crate::service::inbound::{Inbound, Notes};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, USER_AGENT};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, USER_AGENT};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde::de::DeserializeOwned;
@@ -60,6 +60,13 @@ impl Incoming {
     pub fn user_id(&self) -> Result<UserId> {
         let text = self.path("userId").unwrap_or_default();
         UserId::parse(&text).map_err(|detail| Error::field("userId", detail))
+    }
+
+    /// `{deviceId}`. What can not be a device id is not found, like an id that nobody named.
+    pub fn device_id(&self) -> Result<String> {
+        let id = self.path("deviceId").unwrap_or_default();
+        let grammar = (1..=SHORT_TEXT_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
+        if grammar { Ok(id) } else { Err(Error::NotFound) }
     }
 
     /// A query parameter that may be stated once; unknown parameters are refused by [`Incoming::only_query`].
@@ -124,6 +131,18 @@ impl Incoming {
         let version =
             version.and_then(|digits| digits.parse::<u32>().ok().filter(|version| version.to_string() == digits));
         version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
+    }
+
+    /// Whether `If-None-Match` names a version (RFC 9110 §13.1.2): a list of entity tags, compared weakly, or `*`.
+    pub fn has_version(&self, version: u32) -> Result<bool> {
+        let mut found = false;
+        let own = format!("\"{version}\"");
+        for value in self.request.headers().get_all(IF_NONE_MATCH) {
+            let text = value.to_str().map_err(|_| Error::field("If-None-Match", "must be visible ASCII"))?;
+            found |= text.trim() == "*";
+            found |= text.split(',').any(|tag| tag.trim().trim_start_matches("W/") == own);
+        }
+        Ok(found)
     }
 
     /// What every operation takes from a request.

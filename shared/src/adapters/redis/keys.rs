@@ -2,6 +2,7 @@
 //! reaches a key, only keyed hashes and minted ids do. (`scripts/record.lua` builds names of the same shape for the
 //! sessions that an index or a queue names.)
 
+use crate::core::device_tag::DeviceTag;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 
 /// The hash tag, `{b<hex3>}`.
@@ -44,6 +45,11 @@ pub fn history(slot: UserSlot) -> String {
     format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
 }
 
+/// The mirror of a device's epoch; absent means 0.
+pub fn device_epoch(slot: UserSlot, device: DeviceTag) -> String {
+    format!("d:{}:{}:{}", hash_tag(slot.bucket), slot.tag.text(), device.text())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +67,7 @@ mod tests {
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
                 idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
+                device_epoch(slot, DeviceTag::of(&SecretKey::new([3; 32]), slot, user.as_str())),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

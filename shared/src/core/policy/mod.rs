@@ -7,6 +7,7 @@
 pub mod binding;
 pub mod effective;
 pub mod overlay;
+pub mod preview;
 pub mod rates;
 pub mod risk;
 
@@ -21,6 +22,7 @@ use crate::limits::{
 pub use binding::{Binding, IpBinding};
 pub use effective::{Effective, Timeouts};
 pub use overlay::Overlay;
+pub use preview::Preview;
 pub use rates::RateLimits;
 pub use risk::{RiskMode, RiskPolicy};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,8 @@ pub enum OnLimit {
     EvictOldest,
     /// The session with the oldest activity ends.
     EvictLeastRecent,
+    /// The session on the least trusted device ends; of those the one with the oldest activity. T-66.
+    EvictLeastTrusted,
 }
 
 /// A concurrent limit: of a user, or of a user's devices of one type.

@@ -1,14 +1,18 @@
--- Admits one more session of a user, atomically: limit, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
+-- Admits one more session of a user, atomically: limits, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
 --
--- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim  7 device epoch, when there is a device
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
---       6 on limit (0 reject, 1 evict oldest, 2 evict least recent)  7 event id  8 event common  9 application id
---       10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
+--       6 on limit (0 reject, 1 evict oldest, 2 evict least recent, 3 evict least trusted)  7 event id  8 event common
+--       9 application id  10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
+--       13 limit of the device's type, or ''  14 on that limit  15 the type
+--       16 id of the event that the device was registered, or ''
 -- Reply {'created', epoch, evicted…} | {'repeated', epoch, evicted…} the same operation again | {'replayed', key text, evicted…}
 --       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
+--       | {'device'} sessions of the device ended after the record's device epoch was read
 local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
 local tombstone, digest, claim_millis = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local type_max, on_type_limit, device_type = tonumber(ARGV[13]), tonumber(ARGV[14]), ARGV[15]
 
 if digest ~= '' then
   local claim = redis.call('GET', KEYS[6])
@@ -47,6 +51,10 @@ if existing then
   return redis.error_reply('COLLISION session id')
 end
 
+if KEYS[7] and fresh[27] < epoch_of(KEYS[7]) then
+  return {'device'}
+end
+
 local epoch = epoch_of(KEYS[3])
 local live, dead = {}, {}
 for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
@@ -60,13 +68,55 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     if reason then
       table.insert(dead, {sid = member, h = h, reason = reason})
     elseif h.app == own then
-      table.insert(live, {sid = member, h = h})
+      local same_type = type_max and attribute(key(slot, 's', member), h, 8) == device_type
+      table.insert(live, {sid = member, h = h, same_type = same_type})
     end
   end
 end
 
-local surplus = #live + 1 - max
-if surplus > 0 and on_limit == 0 then
+-- Moves whoever must go so that one more fits from the sessions to the victims, and returns the others; nil rejects. Twin
+-- of core::admission.
+local victims = {}
+local function make_room(sessions, limit, on_full)
+  local surplus = #sessions + 1 - limit
+  if surplus <= 0 then
+    return sessions
+  elseif on_full == 0 then
+    return nil
+  end
+  local field = on_full == 1 and 'created' or 'active'
+  table.sort(sessions, function(a, b)
+    if on_full == 3 and a.h.trust ~= b.h.trust then
+      return a.h.trust < b.h.trust
+    elseif a.h[field] ~= b.h[field] then
+      return a.h[field] < b.h[field]
+    end
+    return precedes(a.sid, b.sid)
+  end)
+  local kept = {}
+  for index, entry in ipairs(sessions) do
+    table.insert(index <= surplus and victims or kept, entry)
+  end
+  return kept
+end
+
+-- The limit of the type comes first: what it evicts makes room under the limit of the user as well.
+local rest = live
+if type_max then
+  local of_type = {}
+  rest = {}
+  for _, entry in ipairs(live) do
+    table.insert(entry.same_type and of_type or rest, entry)
+  end
+  local kept = make_room(of_type, type_max, on_type_limit)
+  if not kept then
+    return {'limit'}
+  end
+  for _, entry in ipairs(kept) do
+    table.insert(rest, entry)
+  end
+end
+if not make_room(rest, max, on_limit) then
   return {'limit'}
 end
 local function finish_one(entry, reason)
@@ -80,18 +130,9 @@ for _, entry in ipairs(dead) do
   end
 end
 local reply = {'created', epoch}
-if surplus > 0 then
-  local field = on_limit == 1 and 'created' or 'active'
-  table.sort(live, function(a, b)
-    if a.h[field] ~= b.h[field] then
-      return a.h[field] < b.h[field]
-    end
-    return precedes(a.sid, b.sid)
-  end)
-  for index = 1, surplus do
-    finish_one(live[index], EVICTED)
-    table.insert(reply, live[index].sid)
-  end
+for _, entry in ipairs(victims) do
+  finish_one(entry, EVICTED)
+  table.insert(reply, entry.sid)
 end
 
 -- The record outlives its absolute end by a day, so that the sweep finds it and tells why it ended.
@@ -103,6 +144,9 @@ if redis.call('PTTL', KEYS[2]) < gone - now then
   redis.call('PEXPIREAT', KEYS[2], string.format('%d', gone))
 end
 redis.call('ZADD', KEYS[4], string.format('%d', math.min(active + idle * 1000, absolute)), sid)
+if ARGV[16] ~= '' then
+  emit(KEYS[5], ARGV[16], 'device.registered', '', '', fresh[17], application, common)
+end
 emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common)
 if digest ~= '' then
   local claim = {digest .. sid}

@@ -35,7 +35,9 @@ macro_rules! script {
 
 mod create;
 mod end;
+mod end_device;
 mod list;
+mod note;
 mod read;
 mod refresh;
 mod revoke_user;
@@ -43,9 +45,11 @@ mod sweep;
 mod touch;
 mod update;
 
-pub use create::{Claim, Created, create, created};
+pub use create::{Claim, Created, Limits, create, created};
 pub use end::{Ended, end, ended};
+pub use end_device::{device_ended, end_device};
 pub use list::{Listed, PageCursor, list, listed};
+pub use note::note;
 pub use read::{Read, read, read_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
