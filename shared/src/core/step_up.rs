@@ -44,18 +44,15 @@ pub fn decide(
         return Err(Refused::Stale);
     }
     let header = &record.header;
-    let timeouts = rules
-        .timeouts(assertion.idle_timeout_seconds, assertion.absolute_timeout_seconds)
-        .map_err(Refused::Invalid)?;
+    let timeouts =
+        rules.timeouts(assertion.idle_timeout_seconds, assertion.absolute_timeout_seconds).map_err(Refused::Invalid)?;
     // An assertion from a clock ahead of ours gives no longer life.
     let from = at.min(now);
     let stated = from.plus_seconds(u64::from(timeouts.absolute_seconds));
     let absolute_expires_at = match assertion.absolute_timeout_seconds {
         Some(_) => stated,
         // What the session was promised when it began holds on, up to the largest that the policy allows.
-        None => stated
-            .max(header.absolute_expires_at)
-            .min(from.plus_seconds(rules.absolute_timeout_seconds_max)),
+        None => stated.max(header.absolute_expires_at).min(from.plus_seconds(rules.absolute_timeout_seconds_max)),
     };
     let idle_timeout_seconds = match assertion.idle_timeout_seconds {
         Some(_) => timeouts.idle_seconds,

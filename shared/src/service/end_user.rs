@@ -4,6 +4,7 @@ use super::authenticate::{Caller, authenticate};
 use super::end::{Progress, in_order};
 use super::get;
 use super::inbound::Inbound;
+use super::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed};
 use crate::core::application::Scope;
@@ -11,6 +12,7 @@ use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
+use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use crate::limits::PAGE_SIZE_MAX;
@@ -34,7 +36,8 @@ pub async fn end_user_sessions(service: &Service, inbound: &Inbound, user: &User
     let slot = user_slot(service, &caller, user, now).await?;
     if let Caller::Holder(holder) = &caller {
         // A holder whose session is over must not end the others: 300 seconds of token life are not 300 of power.
-        get::load(service, &caller, holder.session, slot, now).await?;
+        let own = get::load(service, &caller, holder.session, slot, now).await?;
+        reach::require_recent(&holder.application, &own, now)?;
     }
     match which {
         Which::Device(device_id) => end_device(service, &caller, slot, &device_id, inbound).await,
@@ -100,12 +103,12 @@ async fn end_device(
         };
         let more = page.len() > PAGE_SIZE_MAX;
         page.truncate(PAGE_SIZE_MAX);
-        after = page.last().map(|(session, record)| scripts::PageCursor {
+        after = page.last().map(|(session, record, _)| scripts::PageCursor {
             created_at: record.header.created_at,
             key_text: session.key_text(),
         });
-        for (session, _) in page.iter().filter(|(_, record)| record.attributes.device_id.as_deref() == Some(device_id))
-        {
+        let of_device = |record: &SessionRecord| record.attributes.device_id.as_deref() == Some(device_id);
+        for (session, ..) in page.iter().filter(|(_, record, _)| of_device(record)) {
             let entry = LedgerEntry::Session { session: *session, reason: EndReason::DeviceRemoved, application_tag };
             let operation = inbound.operation(&caller.actor())?;
             let call = scripts::end(session, slot, None, application_tag, EndReason::DeviceRemoved, &operation, now);

@@ -49,6 +49,15 @@ pub fn row(error: &Error) -> Row {
             (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
         }
         Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
+        Error::StepUpRequired { .. } => {
+            (401, "insufficient_user_authentication", false, "A more recent authentication is required.")
+        }
+        Error::StepUpStale => {
+            (409, "step_up_stale", false, "The authentication is too old or not later than the recorded one.")
+        }
+        Error::RefreshTokenSuperseded => (401, "refresh_token_superseded", false, "A step-up replaced this token."),
+        Error::SharingRefused => (403, "sharing_refused", false, "The session can not be shared in this way."),
+        Error::OwnerOnly => (403, "owner_only", false, "Only the application that owns the session may do this."),
         Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
         Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
     };
@@ -93,6 +102,11 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::SessionChanged
         | Error::IdempotencyKeyReused
         | Error::IfMatchRequired
+        | Error::StepUpRequired { .. }
+        | Error::StepUpStale
+        | Error::RefreshTokenSuperseded
+        | Error::SharingRefused
+        | Error::OwnerOnly
         | Error::Internal(_)
         | Error::Unavailable { .. } => (&[], None, None),
     };
@@ -147,11 +161,16 @@ fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static st
     let headers: &mut http::HeaderMap = response.headers_mut();
     if row(error).status == StatusCode::UNAUTHORIZED {
         let challenge = match (scheme, error) {
-            ("Basic", _) => "Basic realm=\"sessions\", charset=\"UTF-8\"",
-            (_, Error::CredentialMissing) => "Bearer realm=\"sessions\"",
-            _ => "Bearer realm=\"sessions\", error=\"invalid_token\"",
+            ("Basic", _) => "Basic realm=\"sessions\", charset=\"UTF-8\"".to_owned(),
+            (_, Error::CredentialMissing) => "Bearer realm=\"sessions\"".to_owned(),
+            (_, Error::StepUpRequired { max_age_seconds }) => format!(
+                "Bearer realm=\"sessions\", error=\"insufficient_user_authentication\", max_age=\"{max_age_seconds}\""
+            ),
+            _ => "Bearer realm=\"sessions\", error=\"invalid_token\"".to_owned(),
         };
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
     }
     if matches!(error, Error::Unavailable { .. }) {
         headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
@@ -187,6 +206,11 @@ mod tests {
             (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
             (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
             (Error::IfMatchRequired, 428, "if_match_required", false),
+            (Error::StepUpRequired { max_age_seconds: 300 }, 401, "insufficient_user_authentication", false),
+            (Error::StepUpStale, 409, "step_up_stale", false),
+            (Error::RefreshTokenSuperseded, 401, "refresh_token_superseded", false),
+            (Error::SharingRefused, 403, "sharing_refused", false),
+            (Error::OwnerOnly, 403, "owner_only", false),
             (Error::Internal("secret".into()), 500, "internal_error", false),
             (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
         ];
@@ -201,5 +225,13 @@ mod tests {
                 assert!(!body.contains("secret"), "{body}");
             }
         }
+    }
+
+    #[test]
+    fn a_step_up_challenge_says_how_recent() {
+        let response = problem(&Error::StepUpRequired { max_age_seconds: 300 });
+        let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        let expected = "Bearer realm=\"sessions\", error=\"insufficient_user_authentication\", max_age=\"300\"";
+        assert_eq!(challenge, Some(expected));
     }
 }
