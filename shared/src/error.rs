@@ -64,7 +64,7 @@ pub enum Error {
     /// The wanted trust level of a device is not proved.
     #[error("trust not proved")]
     TrustNotProved,
-    /// The holder has to authenticate again before this (RFC 9470).
+    /// The holder's authentication is too old, or its session too doubtful, for this operation (RFC 9470).
     #[error("a recent authentication is required")]
     StepUpRequired {
         /// How old the authentication may be, in seconds.
@@ -103,6 +103,18 @@ pub enum Error {
     /// The idempotency key stood for another payload.
     #[error("idempotency key reused")]
     IdempotencyKeyReused,
+    /// The asserted authentication is too old, or not later than the recorded one.
+    #[error("stale step-up")]
+    StepUpStale,
+    /// A step-up put the refresh token out of use; the session goes on with a newer one.
+    #[error("refresh token superseded by a step-up")]
+    RefreshTokenSuperseded,
+    /// The session can not be shared with that application, or not by more applications.
+    #[error("sharing refused")]
+    SharingRefused,
+    /// Only the application that owns the session may do this.
+    #[error("only the owner may do this")]
+    OwnerOnly,
     /// A dependency did not do its part; nothing is half done, and the same request may succeed.
     #[error("{dependency:?} unavailable: {detail}")]
     Unavailable {

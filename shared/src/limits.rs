@@ -63,6 +63,11 @@ pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// Client-supplied fingerprint.
 pub const FINGERPRINT_BYTES_MAX: usize = 512;
 
+/// Life of a code that shares a session.
+pub const SHARE_CODE_SECONDS: u64 = 60;
+/// Applications that one session is shared with at a time.
+pub const SHARES_MAX: u32 = 8;
+
 /// Sessions on one page of a list.
 pub const PAGE_SIZE_DEFAULT: usize = 25;
 /// Largest page of a list.

@@ -12,7 +12,7 @@ use shared::core::id::UserId;
 use shared::core::json::StrictObject;
 use shared::core::time::Timestamp;
 use shared::error::Result;
-use shared::limits::{AMR_ENTRIES_MAX, BODY_BYTES_MAX, CLOCK_LEEWAY_SECONDS, IDEMPOTENCY_KEY_BYTES_MAX};
+use shared::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use shared::service::create::{CreateSession, DeviceInput, create_session};
 use shared::service::runtime::Service;
 
@@ -68,18 +68,8 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         place: checks.short_text("device.place", device.place),
     };
     let client = checks.client(body.client);
-    let amr = body.amr.unwrap_or_default();
-    if amr.len() > AMR_ENTRIES_MAX {
-        checks.refuse("amr", format!("must have at most {AMR_ENTRIES_MAX} entries"));
-    }
-    for (index, method) in amr.iter().enumerate() {
-        checks.short_text(&format!("amr[{index}]"), Some(method.clone()));
-    }
-    let auth_time = body.auth_time.as_deref().map(Timestamp::parse);
-    let latest = now.plus_seconds(CLOCK_LEEWAY_SECONDS);
-    if auth_time.is_some_and(|instant| instant.is_none_or(|instant| instant > latest)) {
-        checks.refuse("authTime", "must be an RFC 3339 time that is not in the future");
-    }
+    let amr = checks.methods("amr", body.amr.unwrap_or_default());
+    let auth_time = checks.auth_time("authTime", body.auth_time.as_deref(), now);
     let acr = checks.short_text("acr", body.acr);
     let idempotency_key = checks.text(
         "Idempotency-Key",
@@ -96,7 +86,7 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         absolute_timeout_seconds: body.absolute_timeout_seconds,
         acr,
         amr,
-        auth_time: auth_time.flatten(),
+        auth_time,
         idempotency_key,
         payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
     })

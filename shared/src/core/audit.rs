@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 13] = [
+pub const EVENT_TYPES: [&str; 18] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -19,6 +19,11 @@ pub const EVENT_TYPES: [&str; 13] = [
     "device.revoked",
     "device.data_changed",
     "user.state_changed",
+    "session.shared",
+    "share.redeemed",
+    "share.withdrawn",
+    "share.refused",
+    "session.stepped_up",
 ];
 
 /// Who caused an event.

@@ -2,6 +2,7 @@
 
 use super::inbound::Inbound;
 use super::runtime::Service;
+use crate::adapters::redis::scripts::Own;
 use crate::core::access_token::{self, Claims};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
@@ -63,6 +64,14 @@ impl Caller {
             Caller::Application(application) if application.may(scope) => Ok(()),
             Caller::Application(_) => Err(Error::InsufficientScope(scope)),
             Caller::Holder(_) => Ok(()),
+        }
+    }
+
+    /// What a holder's token says of its own session; applications have none.
+    pub fn own(&self) -> Option<Own> {
+        match self {
+            Caller::Application(_) => None,
+            Caller::Holder(holder) => Some(Own { session: holder.session, auth_time: holder.claims.auth_time }),
         }
     }
 

@@ -5,11 +5,11 @@ use super::end::{Progress, in_order};
 use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
+use super::reach;
 use super::runtime::Service;
 use crate::adapters::dynamodb::devices::{Device, Sighting};
 use crate::adapters::redis::scripts;
-use crate::core::application::{Application, Scope};
-use crate::core::assurance::is_recent;
+use crate::core::application::Scope;
 use crate::core::device::{DeviceType, TrustLevel};
 use crate::core::device_tag::DeviceTag;
 use crate::core::device_trust::{self, Evidence, bound_key};
@@ -120,18 +120,8 @@ impl Access {
     /// Sensitive operations of a holder need a recent authentication (RFC 9470).
     fn require_recent(&self, now: Timestamp) -> Result<()> {
         let Some(record) = &self.own else { return Ok(()) };
-        let max_age_seconds = step_up_age_seconds(self.caller.application(), record);
-        match is_recent(record, max_age_seconds, now) {
-            true => Ok(()),
-            false => Err(Error::StepUpRequired { max_age_seconds }),
-        }
+        reach::require_recent(self.caller.application(), record, now)
     }
-}
-
-/// How old an authentication in a session may be for sensitive operations.
-fn step_up_age_seconds(application: &Application, record: &SessionRecord) -> u64 {
-    let kind = record.attributes.device_type.as_deref().and_then(DeviceType::parse);
-    application.policy.effective(kind, record.header.trust).step_up_age_seconds
 }
 
 /// The tag of a user's device.
@@ -199,7 +189,8 @@ pub async fn change_device(
         Some(TrustLevel::Blocked) => {
             device = service.devices.block(slot, device_id).await?.ok_or(Error::NotFound)?;
             let reason = EndReason::DeviceBlocked;
-            if end(service, &access.caller, slot, device_id, device.epoch, reason, inbound).await? == Progress::Accepted {
+            if end(service, &access.caller, slot, device_id, device.epoch, reason, inbound).await? == Progress::Accepted
+            {
                 return Ok(None);
             }
         }
@@ -244,7 +235,7 @@ async fn decide(
     let tag = device_tag(service, access.slot, &device.device_id, now).await?;
     let proving = proving.filter(|record| record.attributes.device_tag == Some(tag));
     let evidence = proving.as_ref().map(|record| Evidence {
-        recent_authentication: is_recent(record, step_up_age_seconds(access.caller.application(), record), now),
+        recent_authentication: reach::require_recent(access.caller.application(), record, now).is_ok(),
         jkt: bound_key(record),
     });
     device_trust::change(&device.facts, wanted, evidence, now).map_err(|_| Error::TrustNotProved)

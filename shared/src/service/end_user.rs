@@ -5,6 +5,7 @@ use super::devices;
 use super::end::{Progress, in_order};
 use super::get;
 use super::inbound::Inbound;
+use super::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::application::Scope;
@@ -33,7 +34,8 @@ pub async fn end_user_sessions(service: &Service, inbound: &Inbound, user: &User
     let slot = user_slot(service, &caller, user, now).await?;
     if let Caller::Holder(holder) = &caller {
         // A holder whose session is over must not end the others: 300 seconds of token life are not 300 of power.
-        get::load(service, &caller, holder.session, slot, now).await?;
+        let own = get::load(service, &caller, holder.session, slot, now).await?;
+        reach::require_recent(&holder.application, &own, now)?;
     }
     match which {
         Which::Device(device_id) => devices::sign_out(service, &caller, slot, &device_id, inbound).await,

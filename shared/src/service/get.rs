@@ -3,12 +3,14 @@
 use super::authenticate::{Caller, authenticate};
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::reach::{Reached, reach};
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts;
 use crate::core::application::Scope;
+use crate::core::assurance::is_current as is_current_token;
 use crate::core::id::{SessionId, UserSlot};
-use crate::core::record::SessionRecord;
+use crate::core::record::{Header, SHARED, SessionRecord, State};
 use crate::core::session::{Liveness, liveness, touch_due};
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
@@ -19,7 +21,9 @@ pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionI
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
     let slot = session.user_slot(service.keys.routing().await?);
-    let mut record = load(service, &caller, session, slot, now).await?;
+    let mut reached = reached(service, &caller, session, slot, now).await?;
+    reached.require(Scope::SessionsRead)?;
+    let record = &mut reached.record;
     if touch_due(&record.header, now) {
         let reply = service.state.run(&scripts::touch(&session, slot, now)).await?;
         if !scripts::touched(&reply)? {
@@ -29,11 +33,11 @@ pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionI
         }
         record.header.last_activity_at = now.max(record.header.last_activity_at);
     }
-    let data = session_data::open(service, session, &record).await?;
-    Ok(SessionView::new(session, &record, Some(data)).with_current(is_current(&caller, session)))
+    let data = session_data::open(service, session, record).await?;
+    Ok(reached.view(session, Some(data)).with_current(is_current(&caller, session)))
 }
 
-/// Loads a live session that exists for the caller. A holder's own session is checked in the same command.
+/// As [`reached`], the record alone: what was shared with the caller's application is for the operation to ask.
 pub async fn load(
     service: &Service,
     caller: &Caller,
@@ -41,10 +45,19 @@ pub async fn load(
     slot: UserSlot,
     now: Timestamp,
 ) -> Result<SessionRecord> {
-    let own = match caller {
-        Caller::Application(_) => None,
-        Caller::Holder(holder) => Some(holder.session),
-    };
+    Ok(reached(service, caller, session, slot, now).await?.record)
+}
+
+/// Loads a live session that exists for the caller: its application owns it, or shares it. A holder's own session is
+/// checked in the same command.
+pub async fn reached(
+    service: &Service,
+    caller: &Caller,
+    session: SessionId,
+    slot: UserSlot,
+    now: Timestamp,
+) -> Result<Reached> {
+    let own = caller.own().map(|own| own.session);
     let mut sessions = vec![session];
     if let Some(own) = own.filter(|own| *own != session) {
         // Another user's session lies under another tag; only one's own user's sessions exist for a holder.
@@ -57,30 +70,42 @@ pub async fn load(
     let (records, epoch) = scripts::read_reply(reply)?;
     let mut records = records.into_iter();
     let record = records.next().flatten();
-    if let Some(own) = records.next() {
-        alive(own, caller, epoch, now, Asker::Holder)?;
+    if let (Some(own), Some(record)) = (own, records.next()) {
+        alive(service, own, record, caller, epoch, now).await?;
     }
-    let asker = if own == Some(session) { Asker::Holder } else { Asker::Application };
-    alive(record, caller, epoch, now, asker)
+    alive(service, session, record, caller, epoch, now).await
 }
 
-/// A record that is there, belongs to the caller's application, and lives.
-fn alive(
+/// A session that is there, that the caller's application owns or shares, and that lives. A holder's own token must also
+/// tell of the authentication that the record tells of.
+async fn alive(
+    service: &Service,
+    session: SessionId,
     record: Option<SessionRecord>,
     caller: &Caller,
     epoch: u32,
     now: Timestamp,
-    asker: Asker,
-) -> Result<SessionRecord> {
-    let gone = match asker {
-        Asker::Application => Error::NotFound,
-        Asker::Holder => Error::CredentialInvalid("the token's session is not there"),
+) -> Result<Reached> {
+    let own = caller.own().filter(|own| own.session == session);
+    let (asker, gone) = match own {
+        None => (Asker::Application, Error::NotFound),
+        Some(_) => (Asker::Holder, Error::CredentialInvalid("the token is good for its session no more")),
     };
-    let tag = caller.application_tag()?;
-    let record = record.filter(|record| record.header.application_tag == tag).ok_or(gone)?;
-    match liveness(&record.header, epoch, now) {
-        Liveness::Alive => Ok(record),
+    // The shares of a tombstone are gone with it; its own token proves to a holder that there was one.
+    if let (Some(_), Some(Header { state: State::Ended(reason), flags, .. })) =
+        (own, record.as_ref().map(|r| &r.header))
+        && flags & SHARED != 0
+    {
+        return Err(Error::SessionEnded { reason: *reason, asker });
+    }
+    let reached = reach(service, session, record, caller.application_tag()?).await?;
+    let Some(reached) = reached else { return Err(gone) };
+    match liveness(&reached.record.header, epoch, now) {
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => Err(Error::SessionEnded { reason, asker }),
+        Liveness::Alive => match own {
+            Some(own) if !is_current_token(own.auth_time, &reached.record) => Err(gone),
+            Some(_) | None => Ok(reached),
+        },
     }
 }
 

@@ -1,10 +1,12 @@
-//! Token introspection, RFC 7662: access and refresh tokens, one round trip, no activity recorded.
+//! Token introspection, RFC 7662: access and refresh tokens, one round trip (two through a share), no activity recorded.
 
 use super::authenticate::{self, oauth_client, verify_token};
 use super::inbound::Inbound;
+use super::reach::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::application::{Application, Scope};
+use crate::core::assurance;
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::record::SessionRecord;
@@ -71,6 +73,8 @@ pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Re
     };
     Ok(match live_record(service, session, &application, now).await? {
         None => INACTIVE,
+        // From before a step-up: its successor tells of the newer authentication. T-34.
+        Some(record) if !assurance::is_current(claims.auth_time, &record) => INACTIVE,
         Some(_) => Introspection::Active(Box::new(ActiveToken {
             active: true,
             token_type: "Bearer",
@@ -134,6 +138,7 @@ async fn live_record(
     let reply = service.state.command(&scripts::read(&[session], slot)).await?;
     let (records, epoch) = scripts::read_reply(reply)?;
     let tag = authenticate::tag(application)?;
-    let record = records.into_iter().next().flatten().filter(|record| record.header.application_tag == tag);
+    let reached = reach(service, session, records.into_iter().next().flatten(), tag).await?;
+    let record = reached.map(|reached| reached.record);
     Ok(record.filter(|record| liveness(&record.header, epoch, now) == Liveness::Alive))
 }

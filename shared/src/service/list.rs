@@ -1,15 +1,18 @@
 //! Listing a user's sessions.
 
-use super::authenticate::{Caller, authenticate};
+use super::authenticate::authenticate;
 use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::reach::Reached;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed, PageCursor};
 use crate::core::application::Scope;
 use crate::core::crypto;
-use crate::core::id::UserId;
+use crate::core::family::Family;
+use crate::core::id::{SessionId, UserId};
+use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use serde::Serialize;
@@ -37,25 +40,30 @@ pub async fn list_user_sessions(
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
     let slot = user_slot(service, &caller, user, now).await?;
-    let own = match &caller {
-        Caller::Application(_) => None,
-        Caller::Holder(holder) => Some(holder.session),
-    };
-    let call = scripts::list(slot, own.as_ref(), caller.application_tag()?, cursor.as_ref(), page_size, now);
+    let tag = caller.application_tag()?;
+    let call = scripts::list(slot, caller.own().as_ref(), tag, cursor.as_ref(), page_size, now);
     let mut page = match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
         Listed::Page(page) => page,
         Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
-        Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token's session is not there")),
+        Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token is good for its session no more")),
     };
     let more = page.len() > page_size;
     page.truncate(page_size);
-    let next_cursor = page.last().filter(|_| more).map(|(session, record)| {
+    let next_cursor = page.last().filter(|_| more).map(|(session, record, _)| {
         encode_cursor(&PageCursor { created_at: record.header.created_at, key_text: session.key_text() })
     });
-    let sessions = page.iter().map(|(session, record)| {
-        SessionView::new(*session, record, None).with_current(get::is_current(&caller, *session))
+    let sessions = page.into_iter().map(|(session, record, families)| {
+        view(session, record, families, tag).with_current(get::is_current(&caller, session))
     });
     Ok(SessionPage { sessions: sessions.collect(), next_cursor })
+}
+
+/// An owner sees with whom its session is shared, everybody else from whom it comes.
+fn view(session: SessionId, record: SessionRecord, families: Vec<Family>, tag: [u8; 8]) -> SessionView {
+    if record.header.application_tag == tag {
+        return SessionView::new(session, &record, None).with_shares(&families);
+    }
+    Reached::new(record, families.into_iter().next()).view(session, None)
 }
 
 /// A cursor as callers carry it: opaque, not secret.

@@ -3,6 +3,7 @@
 use super::key_store::OpenRing;
 use super::runtime::Service;
 use crate::core::access_token;
+use crate::core::family::Family;
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::record::SessionRecord;
@@ -41,6 +42,18 @@ pub struct ClientView {
     user_agent: Option<String>,
 }
 
+/// An application that a session is shared with.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedWith {
+    /// The application.
+    application_id: String,
+    /// What it may do with the session.
+    scopes: Vec<&'static str>,
+    /// Since when.
+    since: Timestamp,
+}
+
 /// A session as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,6 +77,10 @@ pub struct SessionView {
     device: Option<DeviceView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<ClientView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shared_with: Vec<SharedWith>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,9 +117,30 @@ impl SessionView {
             auth_time: attributes.auth_time,
             device,
             client,
+            shared_with: Vec::new(),
+            shared_from: None,
             current: None,
             data,
         }
+    }
+
+    /// Says with whom the session is shared.
+    pub fn with_shares(mut self, families: &[Family]) -> Self {
+        self.shared_with = families
+            .iter()
+            .map(|family| SharedWith {
+                application_id: family.application_id.as_str().to_owned(),
+                scopes: family.scopes.names(),
+                since: family.created_at,
+            })
+            .collect();
+        self.shared_with.sort_by(|one, other| one.application_id.cmp(&other.application_id));
+        self
+    }
+
+    /// Says which application shares the session with the one that asks.
+    pub fn with_shared_from(self, owner_id: &str) -> Self {
+        SessionView { shared_from: Some(owner_id.to_owned()), ..self }
     }
 
     /// Says whether this is the caller's own session.

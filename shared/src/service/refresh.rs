@@ -3,6 +3,7 @@
 use super::authenticate::{self, Caller, Credential};
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::reach::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
 use crate::core::application::{Application, ApplicationStatus, Scope};
@@ -90,11 +91,12 @@ pub async fn refresh_session(
                 presented.judged = Some(Judged { revision, standing, score: risk_score, history: None });
             }
             Refreshed::Moved => presented.judged = None,
-            Refreshed::Replay => return Err(replayed(service, &token, now).await),
+            Refreshed::Replay { owner_tag } => return Err(replayed(service, &token, owner_tag, now).await),
             Refreshed::Ended(reason) | Refreshed::Lapsed(reason) => {
                 return Err(Error::SessionEnded { reason, asker: Asker::Holder });
             }
-            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Superseded | Refreshed::Quarantined(_) => {
+            Refreshed::Superseded => return Err(Error::RefreshTokenSuperseded),
+            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Quarantined(_) => {
                 return Err(Error::RefreshTokenInvalid);
             }
         }
@@ -129,7 +131,8 @@ async fn owner_is_served(service: &Service, token: &RefreshToken, slot: UserSlot
     }
     let reply = service.state.command(&scripts::read(&[token.session], slot)).await?;
     let record = scripts::read_reply(reply)?.0.into_iter().next().flatten();
-    let id = record.and_then(|record| ApplicationId::parse(&record.attributes.application_id));
+    let reached = reach(service, token.session, record, token.application_tag).await?;
+    let id = reached.and_then(|reached| ApplicationId::parse(&reached.record.attributes.application_id));
     match id.filter(|id| id.tag() == token.application_tag) {
         Some(id) => is_served(service, &id, now).await,
         // No record of the family, or a tombstone: the script says which.
@@ -164,13 +167,9 @@ async fn respond(
 
 /// Replay ended the session inside the script; the ledger keeps it so that a store rollback can not undo it. A failed
 /// write changes nothing for the caller: the tombstone in Redis holds.
-async fn replayed(service: &Service, token: &RefreshToken, now: Timestamp) -> Error {
+async fn replayed(service: &Service, token: &RefreshToken, owner_tag: [u8; 8], now: Timestamp) -> Error {
     tracing::warn!(event = "authn_token_reuse", "refresh token replayed; session ended");
-    let entry = LedgerEntry::Session {
-        session: token.session,
-        reason: EndReason::Reuse,
-        application_tag: token.application_tag,
-    };
+    let entry = LedgerEntry::Session { session: token.session, reason: EndReason::Reuse, application_tag: owner_tag };
     if let Err(error) = service.ledger.record(&entry, now).await {
         tracing::warn!(%error, "replay not in the ledger");
     }

@@ -1,4 +1,4 @@
-//! Token revocation, RFC 7009: revoking any token of a session ends the session.
+//! Token revocation, RFC 7009: revoking any token of a session ends the session; one of a share, the share.
 
 use super::authenticate::{self, oauth_client};
 use super::end::in_order;

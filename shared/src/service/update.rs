@@ -4,12 +4,14 @@ use super::authenticate::{Caller, authenticate};
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::reach::Reached;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Updated};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -55,7 +57,7 @@ pub async fn update_session(
         Err(error @ Error::PayloadTooLarge { .. }) if seal_mark.is_some() => {
             // The patch grew data that this environment remembers, perhaps from another application's call. Its size
             // shows only to those to whom the session exists.
-            get::load(service, &caller, session, slot, now).await?;
+            get::reached(service, &caller, session, slot, now).await?.require(Scope::SessionsWrite)?;
             return Err(error);
         }
         outcome => outcome?,
@@ -65,6 +67,7 @@ pub async fn update_session(
         &session,
         slot,
         caller.application_tag()?,
+        caller.own().as_ref(),
         version,
         seal_mark.as_deref(),
         &sealed.bytes,
@@ -72,13 +75,15 @@ pub async fn update_session(
         now,
     );
     match scripts::updated(service.state.run(&call).await?)? {
-        Updated::Done(record) => {
+        Updated::Done(record, family) => {
             session_data::remember(service, session, record.header.version, sealed);
-            Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))
+            let reached = Reached::new(*record, family);
+            Ok(reached.view(session, Some(data)).with_current(get::is_current(&caller, session)))
         }
+        Updated::NotShared => Err(Error::InsufficientScope(Scope::SessionsWrite)),
         Updated::Missing => Err(match caller {
             Caller::Application(_) => Error::NotFound,
-            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
+            Caller::Holder(_) => Error::CredentialInvalid("the token is good for its session no more"),
         }),
         Updated::Ended(reason) => Err(Error::SessionEnded { reason, asker: caller.asker() }),
         Updated::OtherVersion(current) => Err(match expected {
@@ -114,7 +119,7 @@ async fn resolve(
     let patch = match (expected, change) {
         (Expected::Version(version), Change::Replace(data)) => return Ok(Base { version, data, seal_mark: None }),
         (Expected::Any, Change::Replace(data)) => {
-            let record = get::load(service, caller, session, slot, now).await?;
+            let record = to_change(service, caller, session, slot, now).await?;
             return Ok(Base { version: record.header.version, data, seal_mark: None });
         }
         (Expected::Version(version), Change::Merge(patch)) => match session_data::remembered(service, session, version)
@@ -126,7 +131,7 @@ async fn resolve(
         },
         (Expected::Any, Change::Merge(patch)) => patch,
     };
-    let record = get::load(service, caller, session, slot, now).await?;
+    let record = to_change(service, caller, session, slot, now).await?;
     let current = record.header.version;
     if let Expected::Version(version) = expected
         && version != current
@@ -136,6 +141,19 @@ async fn resolve(
     let seal_mark = envelope::seal_mark(&record.sealed).to_vec();
     let data = merge(session_data::open(service, session, &record).await?, patch);
     Ok(Base { version: current, data, seal_mark: Some(seal_mark) })
+}
+
+/// The record of a session that the caller may change.
+async fn to_change(
+    service: &Service,
+    caller: &Caller,
+    session: SessionId,
+    slot: UserSlot,
+    now: Timestamp,
+) -> Result<SessionRecord> {
+    let reached = get::reached(service, caller, session, slot, now).await?;
+    reached.require(Scope::SessionsWrite)?;
+    Ok(reached.record)
 }
 
 /// RFC 7396 on objects, which session data always is.

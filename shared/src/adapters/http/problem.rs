@@ -54,6 +54,12 @@ pub fn row(error: &Error) -> Row {
             (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
         }
         Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
+        Error::StepUpStale => {
+            (409, "step_up_stale", false, "The authentication is too old or not later than the recorded one.")
+        }
+        Error::RefreshTokenSuperseded => (401, "refresh_token_superseded", false, "A step-up replaced this token."),
+        Error::SharingRefused => (403, "sharing_refused", false, "The session can not be shared in this way."),
+        Error::OwnerOnly => (403, "owner_only", false, "Only the application that owns the session may do this."),
         Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
         Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
     };
@@ -103,6 +109,10 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::SessionChanged
         | Error::IdempotencyKeyReused
         | Error::IfMatchRequired
+        | Error::StepUpStale
+        | Error::RefreshTokenSuperseded
+        | Error::SharingRefused
+        | Error::OwnerOnly
         | Error::Internal(_)
         | Error::Unavailable { .. } => (&[], None, None),
     };
@@ -205,6 +215,10 @@ mod tests {
             (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
             (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
             (Error::IfMatchRequired, 428, "if_match_required", false),
+            (Error::StepUpStale, 409, "step_up_stale", false),
+            (Error::RefreshTokenSuperseded, 401, "refresh_token_superseded", false),
+            (Error::SharingRefused, 403, "sharing_refused", false),
+            (Error::OwnerOnly, 403, "owner_only", false),
             (Error::Internal("secret".into()), 500, "internal_error", false),
             (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
         ];
@@ -219,5 +233,13 @@ mod tests {
                 assert!(!body.contains("secret"), "{body}");
             }
         }
+    }
+
+    #[test]
+    fn a_step_up_challenge_says_how_recent() {
+        let response = problem(&Error::StepUpRequired { max_age_seconds: 300 });
+        let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        let expected = "Bearer realm=\"sessions\", error=\"insufficient_user_authentication\", max_age=\"300\"";
+        assert_eq!(challenge, Some(expected));
     }
 }

@@ -50,6 +50,17 @@ pub fn device_epoch(slot: UserSlot, device: DeviceTag) -> String {
     format!("d:{}:{}:{}", hash_tag(slot.bucket), slot.tag.text(), device.text())
 }
 
+/// The families of other applications under a shared session: a hash by application tag.
+pub fn families(session: &SessionId) -> String {
+    format!("f:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The code that waits for an application to take a share of a session.
+pub fn share_code(session: &SessionId, application_tag: [u8; 8]) -> String {
+    let tag: String = application_tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("c:{}:{}:{tag}", hash_tag(session.bucket()), session.key_text())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +79,7 @@ mod tests {
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
                 idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
                 device_epoch(slot, DeviceTag::of(&SecretKey::new([3; 32]), slot, user.as_str())),
+                families(&id), share_code(&id, [0xfe; 8]),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

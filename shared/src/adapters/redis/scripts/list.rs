@@ -1,8 +1,9 @@
 //! Listing a user's sessions.
 
-use super::{Call, Reply, UnexpectedReply, integer, items, record, text};
+use super::{Call, Own, Reply, UnexpectedReply, bytes, integer, items, record, text};
 use crate::adapters::redis::keys;
 use crate::core::end_reason::EndReason;
+use crate::core::family::Family;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
@@ -22,8 +23,9 @@ pub struct PageCursor {
 /// Outcome of [`list`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
-    /// Live sessions, newest first; one more than the page size when there is another page.
-    Page(Vec<(SessionId, SessionRecord)>),
+    /// Live sessions with families, newest first; one more than the page size when there is another page. Families of a
+    /// session that the application owns are all it is shared with; of another's, the application's own.
+    Page(Vec<(SessionId, SessionRecord, Vec<Family>)>),
     /// The calling holder's own session is over.
     CallerOver(Option<EndReason>),
 }
@@ -31,14 +33,14 @@ pub enum Listed {
 /// One page of a user's sessions; `caller` is the holder's own session when a holder asks.
 pub fn list(
     slot: UserSlot,
-    caller: Option<&SessionId>,
+    caller: Option<&Own>,
     application_tag: [u8; 8],
     after: Option<&PageCursor>,
     page_size: usize,
     now: Timestamp,
 ) -> Call {
     let mut keys = vec![keys::index(slot), keys::epoch(slot)];
-    keys.extend(caller.map(keys::session));
+    keys.extend(caller.map(|own| keys::session(&own.session)));
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
@@ -46,6 +48,7 @@ pub fn list(
         .arg(after.map(|after| after.created_at.millis().to_string()).unwrap_or_default())
         .arg(after.map(|after| after.key_text.clone()).unwrap_or_default())
         .number(page_size)
+        .arg(caller.map(Own::auth_time_text).unwrap_or_default())
 }
 
 /// Reads the reply to [`list`].
@@ -55,9 +58,10 @@ pub fn listed(bucket: Bucket, reply: Value) -> Reply<Listed> {
         "caller" => Ok(Listed::CallerOver(u8::try_from(integer(reply.get(1))?).ok().and_then(EndReason::from_code))),
         "page" => {
             let item = |value: &Value| {
-                let Value::Array(pair) = value else { return Err(UnexpectedReply) };
-                let session = SessionId::from_key_text(bucket, text(pair.first())?).ok_or(UnexpectedReply)?;
-                Ok((session, record(pair.get(1))?))
+                let Value::Array(parts) = value else { return Err(UnexpectedReply) };
+                let session = SessionId::from_key_text(bucket, text(parts.first())?).ok_or(UnexpectedReply)?;
+                let families = parts.iter().skip(2).map(|family| Ok(Family::decode(bytes(Some(family))?)?));
+                Ok((session, record(parts.get(1))?, families.collect::<Reply<_>>()?))
             };
             reply[1..].iter().map(item).collect::<Reply<_>>().map(Listed::Page)
         }

@@ -4,6 +4,7 @@
 
 use super::keys;
 use crate::core::end_reason::EndReason;
+use crate::core::family::Family;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::record::{SessionRecord, Unreadable};
 use crate::limits;
@@ -41,18 +42,24 @@ mod note;
 mod read;
 mod refresh;
 mod revoke_user;
+mod share;
+mod step_up;
 mod sweep;
 mod touch;
 mod update;
 
 pub use create::{Claim, Created, Limits, create, created};
-pub use end::{Ended, end, ended};
+pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
 pub use list::{Listed, PageCursor, list, listed};
 pub use note::note;
-pub use read::{Read, read, read_reply};
+pub use read::{Read, family, family_reply, read, read_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
+pub use share::{
+    Redeemed, Redemption, Shared, Withdrawal, Withdrawn, redeem, redeemed, share, shared, withdraw_share, withdrawn,
+};
+pub use step_up::{SteppedUp, step_up, stepped_up};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
 pub use update::{Updated, update, updated};
@@ -113,6 +120,21 @@ pub struct Operation {
     pub common: String,
 }
 
+/// What a calling holder's token says of its own session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// The session.
+    pub session: SessionId,
+    /// When its user authenticated, in seconds: a token from before a step-up is not good any more.
+    pub auth_time: Option<i64>,
+}
+
+impl Own {
+    fn auth_time_text(&self) -> String {
+        self.auth_time.map(|seconds| seconds.to_string()).unwrap_or_default()
+    }
+}
+
 /// The keys that most scripts take: session, index, epoch, expiry queue, outbox.
 fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
     vec![
@@ -171,6 +193,15 @@ fn reason(value: Option<&Value>) -> Reply<EndReason> {
 
 fn record(value: Option<&Value>) -> Reply<SessionRecord> {
     Ok(SessionRecord::decode(bytes(value)?)?)
+}
+
+/// A record with the family through which the caller sees it, when it does not own the session.
+fn seen_record(value: Option<&Value>, family: Option<&Value>) -> Reply<SessionRecord> {
+    let record = record(value)?;
+    match bytes(family)? {
+        [] => Ok(record),
+        family => Ok(Family::decode(family)?.merged_record(&record)),
+    }
 }
 
 fn sessions(bucket: Bucket, values: &[Value]) -> Reply<Vec<SessionId>> {

@@ -3,20 +3,29 @@
 -- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 expected version  6 operation
 --       7 sealed data  8 event id  9 event common  10 tombstone ms  11 'this' when the data must bear a seal, or 'any'
---       12 that seal (core::envelope::seal_mark)
--- Reply {'updated', record} | {'missing'} | {'ended', reason} | {'lapsed', reason} | {'version', version}
+--       12 that seal (core::envelope::seal_mark)  13 auth_time of a calling holder's token in seconds or '', or 'any'
+-- Reply {'updated', record, family} the family of an application that shares the session, or '' | {'missing'}, also to a
+--       token from before a step-up | {'scope'} shared, but not for writing | {'ended', reason} | {'lapsed', reason}
+--       | {'version', version}
 local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 
-local h, refusal = owned(KEYS[1], application)
+local h, family, refusal = reached(slot, KEYS[1], sid, application, ARGV[13] ~= 'any')
 if not h then return refusal end
+if outdated(KEYS[1], h, ARGV[13]) then
+  return {'missing'}
+end
+if family and bit.band(family.scopes, MAY_WRITE) == 0 then
+  return {'scope'}
+end
+local shown = family and pack_family(family) or ''
 local reason = lapsed(h, epoch_of(KEYS[3]), now)
 if reason then
   finish(slot, sid, h, reason, now, operation, tombstone, KEYS[5], event_id, common)
   return {'lapsed', reason}
 end
 if h.operation == operation and h.version == next_number(expected) then
-  return {'updated', prefix(KEYS[1], h)}
+  return {'updated', prefix(KEYS[1], h), shown}
 end
 if h.version ~= expected then
   return {'version', h.version}
@@ -35,4 +44,4 @@ local attributes = redis.call('GETRANGE', KEYS[1], HEADER_BYTES, HEADER_BYTES + 
 local record = pack(h) .. attributes
 redis.call('SET', KEYS[1], record .. sealed, 'KEEPTTL')
 emit(KEYS[5], event_id, 'session.updated', '', sid, h.tag, attribute(KEYS[1], h, 2), common)
-return {'updated', record}
+return {'updated', record, shown}

@@ -1,10 +1,12 @@
 //! Replacing the sealed data of a session.
 
 use super::{
-    Call, Operation, Reply, UnexpectedReply, integer, items, reason, record, session_keys, text, tombstone_millis,
+    Call, Operation, Own, Reply, UnexpectedReply, bytes, integer, items, reason, record, session_keys, text,
+    tombstone_millis,
 };
 use crate::adapters::redis::keys;
 use crate::core::end_reason::EndReason;
+use crate::core::family::Family;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
@@ -15,21 +17,25 @@ script!(SCRIPT, "update.lua");
 /// Outcome of [`update`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Updated {
-    /// Replaced; the record without its sealed data.
-    Done(Box<SessionRecord>),
-    /// No such session of this application.
+    /// Replaced; the record without its sealed data, and the family of an application that shares the session.
+    Done(Box<SessionRecord>, Option<Family>),
+    /// No such session of this application, or the holder's token is from before a step-up.
     Missing,
+    /// Shared with the application, but not for writing.
+    NotShared,
     /// Over.
     Ended(EndReason),
     /// The current version is another.
     OtherVersion(u32),
 }
 
-/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from.
+/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from;
+/// `own` is what a calling holder's token says of this session.
 pub fn update(
     session: &SessionId,
     slot: UserSlot,
     application_tag: [u8; 8],
+    own: Option<&Own>,
     expected_version: u32,
     expected_seal: Option<&[u8]>,
     sealed: &[u8],
@@ -49,6 +55,7 @@ pub fn update(
         .number(tombstone_millis())
         .arg(expected_seal.map_or("any", |_| "this"))
         .arg(expected_seal.unwrap_or_default())
+        .arg(own.map_or("any".to_owned(), Own::auth_time_text))
 }
 
 /// Reads the reply to [`update`].
@@ -56,8 +63,15 @@ pub fn updated(reply: Value) -> Reply<Updated> {
     let reply = items(reply)?;
     let second = reply.get(1);
     Ok(match text(reply.first())? {
-        "updated" => Updated::Done(Box::new(record(second)?)),
+        "updated" => {
+            let family = match bytes(reply.get(2))? {
+                [] => None,
+                family => Some(Family::decode(family)?),
+            };
+            Updated::Done(Box::new(record(second)?), family)
+        }
         "missing" => Updated::Missing,
+        "scope" => Updated::NotShared,
         "ended" | "lapsed" => Updated::Ended(reason(second)?),
         "version" => Updated::OtherVersion(u32::try_from(integer(second)?).map_err(|_| UnexpectedReply)?),
         _ => return Err(UnexpectedReply),
