@@ -242,6 +242,7 @@ async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Re
         status: ApplicationStatus::Active,
         policy: new.policy,
         keys: Vec::new(),
+        receivers: Vec::new(),
         created_at: now.millis(),
         version: 1,
     };
