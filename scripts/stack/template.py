@@ -10,6 +10,7 @@ TABLES = {
     "KeysTable": "KEYS_TABLE",
     "UsersTable": "USERS_TABLE",
     "RevocationsTable": "REVOCATIONS_TABLE",
+    "DeliveriesTable": "DELIVERIES_TABLE",
 }
 TAKEN_OVER = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")
 
