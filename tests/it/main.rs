@@ -17,3 +17,4 @@ mod scripts_twin;
 mod smoke;
 mod startup;
 mod stores;
+mod webhooks;

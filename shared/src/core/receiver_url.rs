@@ -134,20 +134,19 @@ pub fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let special = match (a, b, c) {
-        (0 | 10 | 127, _, _) => true,
-        (100, 64..=127, _) => true,
-        (169, 254, _) => true,
-        (172, 16..=31, _) => true,
-        (192, 168, _) => true,
-        (192, 0, 0 | 2) => true,
-        (192, 88, 99) => true,
-        (198, 18 | 19, _) => true,
-        (198, 51, 100) => true,
-        (203, 0, 113) => true,
-        (224.., _, _) => true,
-        _ => false,
-    };
+    let special = matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224.., _, _)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 168, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113)
+    );
     !special
 }
 
@@ -155,15 +154,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let global = first & 0xe000 == 0x2000;
-    let special = match (first, second) {
-        // Teredo, ORCHID, benchmarks and other protocol assignments: 2001::/23.
-        (0x2001, 0..=0x1ff) => true,
-        (0x2001, 0xdb8) => true,
-        // 6to4.
-        (0x2002, _) => true,
-        (0x3fff, 0..=0xfff) => true,
-        _ => false,
-    };
+    // Teredo, ORCHID, benchmarks and other protocol assignments (2001::/23), documents, 6to4, documents again.
+    let special = matches!((first, second), (0x2001, 0..=0x1ff | 0xdb8) | (0x2002, _) | (0x3fff, 0..=0xfff));
     global && !special
 }
 
