@@ -59,6 +59,39 @@ async fn i_7_a_killed_write_audit_loses_and_doubles_no_delivery() {
     assert_eq!(ends, ids.into_iter().collect(), "every event of the audit is told");
 }
 
+/// I-7: what is acknowledged has been handed over before. A write-audit that dies when the rows are committed and the
+/// first delivery is not written yet has acknowledged nothing.
+#[tokio::test]
+async fn i_7_nothing_is_acknowledged_before_it_is_handed_over() {
+    let stack = Arc::new(builder().with_moto_proxy().with_environments(1).start().await);
+    let hook = Hook::start().await;
+    add_webhook(&stack, "hooks", &hook.url()).await;
+    // The environment knows the receivers, so that the next call to DynamoDB is the hand-over.
+    end_sessions(&stack, 1).await;
+    stack.run_write_audit().await;
+    end_sessions(&stack, 5).await;
+    let waiting = queued(&stack).await;
+    let puts = stack.moto_proxy().calls("DynamoDB_20120810.PutItem");
+    stack.moto_proxy().stall();
+    let environment = stack.environment("write-audit", 0).await;
+    let killed = run(&stack, "write-audit");
+    eventually("the hand-over begins", || async {
+        (stack.moto_proxy().calls("DynamoDB_20120810.PutItem") > puts).then_some(())
+    })
+    .await;
+    assert_eq!(queued(&stack).await, waiting);
+    environment.kill9().await;
+    let _ = killed.await;
+    stack.moto_proxy().resume();
+    eventually("everything is drained", || async {
+        let run = stack.run_write_audit().await;
+        (run["taken"] == 0 && run["skippedChains"] == 0).then_some(())
+    })
+    .await;
+    stack.run_deliveries().await;
+    assert_eq!(hook.ids().into_iter().collect::<BTreeSet<_>>().len(), 6);
+}
+
 /// A deliver-events that dies after the POST: the delivery comes again when its lease is over, with the same id and
 /// body, and not before.
 #[tokio::test]

@@ -9,10 +9,6 @@ async fn expect_away(stack: &Stack, function: &str) {
     }
 }
 
-async fn queued(stack: &Stack) -> usize {
-    stack.redis_keys().await.iter().filter(|key| key.kind == "stream").map(|key| key.content.len()).sum()
-}
-
 /// F-20, I-7: without DynamoDB nothing is acknowledged, neither before the list of receivers is read nor after the rows
 /// are written; when it is back everything is delivered once, and the audit has each event once.
 #[tokio::test]

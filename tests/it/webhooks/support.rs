@@ -172,3 +172,8 @@ pub async fn count_in(stack: &Stack, state: &str) -> usize {
     let items = deliveries(stack).await;
     items.iter().filter(|item| item["state"].as_s().is_ok_and(|found| found == state)).count()
 }
+
+/// Entries of all outboxes.
+pub async fn queued(stack: &Stack) -> usize {
+    stack.redis_keys().await.iter().filter(|key| key.kind == "stream").map(|key| key.content.len()).sum()
+}
