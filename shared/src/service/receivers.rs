@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// I-4: an application hears of its own sessions, and of the users it shares.
+    /// I-9: an application hears of its own sessions, and of the users it shares.
     #[test]
     fn events_go_to_their_application_and_ended_users_to_the_group() {
         let webhook = |id: &str, events: &[&str]| serde_json::json!({"receiverId": id, "url": "https://a.example/", "kind": "webhook", "events": events});

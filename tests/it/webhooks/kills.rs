@@ -92,10 +92,10 @@ async fn i_7_nothing_is_acknowledged_before_it_is_handed_over() {
     assert_eq!(hook.ids().into_iter().collect::<BTreeSet<_>>().len(), 6);
 }
 
-/// A deliver-events that dies after the POST: the delivery comes again when its lease is over, with the same id and
+/// F-24: a deliver-events that dies after the POST: the delivery comes again when its lease is over, with the same id and
 /// body, and not before.
 #[tokio::test]
-async fn a_killed_deliver_events_repeats_with_the_same_id() {
+async fn f_24_a_killed_deliver_events_repeats_with_the_same_id() {
     let stack = Arc::new(builder().with_clock().start().await);
     let hook = Hook::start().await;
     add_webhook(&stack, "hooks", &hook.url()).await;

@@ -9,10 +9,10 @@ async fn expect_away(stack: &Stack, function: &str) {
     }
 }
 
-/// F-20, I-7: without DynamoDB nothing is acknowledged, neither before the list of receivers is read nor after the rows
+/// F-21, I-7: without DynamoDB nothing is acknowledged, neither before the list of receivers is read nor after the rows
 /// are written; when it is back everything is delivered once, and the audit has each event once.
 #[tokio::test]
-async fn f_20_without_dynamodb_nothing_is_acknowledged_and_nothing_is_lost() {
+async fn f_21_without_dynamodb_nothing_is_acknowledged_and_nothing_is_lost() {
     let stack = builder().with_moto_proxy().start().await;
     let hook = Hook::start().await;
     add_webhook(&stack, "hooks", &hook.url()).await;
@@ -43,9 +43,9 @@ async fn f_20_without_dynamodb_nothing_is_acknowledged_and_nothing_is_lost() {
     integration_tests::audit::verify(&stack.database().connect().await).await;
 }
 
-/// F-25: without KMS nothing can be signed, so nothing is sent; no attempt is lost.
+/// I-15: without KMS nothing can be signed, so nothing is sent; no attempt is lost.
 #[tokio::test]
-async fn f_25_without_kms_nothing_is_sent() {
+async fn i_15_without_kms_nothing_is_sent() {
     let stack = builder().with_moto_proxy().start().await;
     let hook = Hook::start().await;
     add_webhook(&stack, "hooks", &hook.url()).await;

@@ -160,9 +160,9 @@ async fn a_failing_receiver_is_left_alone_until_the_next_run() {
     assert_eq!(delivered, 40);
 }
 
-/// Of two runs at once one has each delivery.
+/// F-23, F-28: of two runs at once one has each delivery.
 #[tokio::test]
-async fn two_runs_at_once_deliver_each_event_once() {
+async fn f_28_two_runs_at_once_deliver_each_event_once() {
     let stack = builder().with_environments(2).start().await;
     let hook = Hook::start().await;
     add_webhook(&stack, "hooks", &hook.url()).await;

@@ -83,9 +83,9 @@ async fn t_02_a_replay_is_told_to_the_application_signed_and_once() {
     assert!(!log.contains("query-canary-7319") && !log.contains("whsec_"), "{log}");
 }
 
-/// A receiver hears of the events it names, of its own application; of users, with everybody who shares them.
+/// I-9: a receiver hears of the events it names, of its own application; of users, with everybody who shares them.
 #[tokio::test]
-async fn receivers_hear_what_concerns_them() {
+async fn i_9_receivers_hear_what_concerns_them() {
     let stack = builder().start().await;
     let new = |name: &str, group: &str| json!({"applicationId": name, "groupId": group, "name": name, "scopes": ["sessions:create", "sessions:read", "sessions:write", "users:manage"]});
     let shop = stack.create_application(new("shop", "shops")).await;
