@@ -11,6 +11,7 @@ TABLES = {
     "UsersTable": "USERS_TABLE",
     "DevicesTable": "DEVICES_TABLE",
     "RevocationsTable": "REVOCATIONS_TABLE",
+    "DeliveriesTable": "DELIVERIES_TABLE",
 }
 TAKEN_OVER = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")
 

@@ -131,6 +131,29 @@ pub const SWEEP_CONCURRENCY: usize = 64;
 /// Default months of audit kept.
 pub const AUDIT_RETENTION_MONTHS_DEFAULT: u32 = 13;
 
+/// Receivers of one application.
+pub const RECEIVERS_MAX: usize = 10;
+/// Attempts of one delivery; `core::backoff` spreads them over a day.
+pub const DELIVERY_ATTEMPTS_MAX: u32 = 12;
+/// One attempt of a delivery: name, connection, TLS, answer.
+pub const DELIVERY_ATTEMPT_MILLIS: u64 = 5000;
+/// How long a run has a delivery to itself; above the longest attempt.
+pub const DELIVERY_LEASE_SECONDS: u64 = 60;
+/// How long a delivery is remembered, done or not: events that are handed over again within it are not delivered again.
+pub const DELIVERY_KEEP_SECONDS: u64 = 7 * 24 * 3600;
+/// Queues that the deliveries of one receiver are spread over, so that no partition of the index is the bottleneck.
+pub const DELIVERY_QUEUES: u8 = 4;
+/// Deliveries handed over at a time.
+pub const DELIVERY_PUTS_CONCURRENCY: usize = 16;
+/// Receivers that are served at a time.
+pub const DELIVERY_RECEIVERS_CONCURRENCY: usize = 32;
+/// Deliveries of one receiver that are in flight at a time.
+pub const DELIVERY_CONCURRENCY: usize = 4;
+/// Failures in a row after which a receiver is left alone until the next run.
+pub const DELIVERY_FAILURES_MAX: u32 = 3;
+/// Head of a receiver's answer; its body is not read at all.
+pub const DELIVERY_ANSWER_BYTES_MAX: usize = 8 * 1024;
+
 /// Redis: one command or script.
 pub const REDIS_RESPONSE_MILLIS: u64 = 500;
 /// Redis: connecting, TLS included.

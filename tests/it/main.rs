@@ -18,3 +18,4 @@ mod smoke;
 mod startup;
 mod stores;
 mod threats;
+mod webhooks;

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::settings;
 
 /// Members of a JSON response that hold a credential.
-const CREDENTIAL_MEMBERS: [&str; 5] =
-    ["applicationKey", "accessToken", "refreshToken", "access_token", "refresh_token"];
+const CREDENTIAL_MEMBERS: [&str; 6] =
+    ["applicationKey", "accessToken", "refreshToken", "access_token", "refresh_token", "receiverSecret"];
 
 /// The list, one secret per line.
 pub fn file() -> PathBuf {

@@ -5,5 +5,6 @@ pub mod dynamodb;
 pub mod http;
 pub mod jobs;
 pub mod kms;
+pub mod outbound;
 pub mod postgres;
 pub mod redis;

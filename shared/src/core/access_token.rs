@@ -82,7 +82,13 @@ impl SigningKey {
 
     /// Signs claims. `None` only when the key is unusable.
     pub fn sign(&self, claims: &Claims) -> Option<String> {
-        let header = Header { typ: Some(TYPE.into()), kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
+        self.sign_as(TYPE, claims)
+    }
+
+    /// Signs the claims of a token of another type (RFC 8725 §3.11: the type keeps kinds of tokens apart).
+    pub fn sign_as(&self, token_type: &str, claims: &impl Serialize) -> Option<String> {
+        let header =
+            Header { typ: Some(token_type.into()), kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 }

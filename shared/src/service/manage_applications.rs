@@ -1,14 +1,18 @@
 //! Applications, managed by operators through direct invocation; IAM is the root of trust.
 
+use super::key_store::KeyStore;
 use crate::adapters::dynamodb::applications::Applications;
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::id::ApplicationId;
 use crate::core::json::{self, FieldError};
+use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::policy::{Policy, Preview};
+use crate::core::receiver::{NewReceiver, Receiver, ReceiverKind};
 use crate::core::time::Timestamp;
+use crate::core::webhook;
 use crate::error::{Error, Result};
-use crate::limits::SHORT_TEXT_BYTES_MAX;
+use crate::limits::{RECEIVERS_MAX, SHORT_TEXT_BYTES_MAX};
 use crate::random;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -35,6 +39,10 @@ pub enum Command {
     Rotate(String, u64),
     /// Refuses its keys and its users' tokens, or serves it again.
     SetStatus(String, ApplicationStatus),
+    /// Registers a receiver of its events. A webhook's secret is in the answer, this once.
+    AddReceiver(String, NewReceiver),
+    /// Forgets a receiver; what waits for it is not delivered.
+    RemoveReceiver(String, String),
 }
 
 /// Whether a command is carried out.
@@ -53,7 +61,7 @@ impl Run {
 }
 
 #[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 enum Action {
     Create,
     Get,
@@ -62,6 +70,8 @@ enum Action {
     Rotate,
     Disable,
     Enable,
+    AddReceiver,
+    RemoveReceiver,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +126,24 @@ struct RotatePayload {
     overlap_seconds: Option<u64>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AddReceiverPayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+    receiver: NewReceiver,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RemoveReceiverPayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+    receiver_id: String,
+}
+
 impl Command {
     /// Reads an invocation payload, `{"action": …}`. The action is read first: a tagged enum would forget where in the
     /// payload a wrong field stands.
@@ -146,6 +174,14 @@ impl Command {
             Action::Enable => {
                 let application_id = json::parse::<NamingPayload>(payload)?.application_id;
                 Command::SetStatus(application_id, ApplicationStatus::Active)
+            }
+            Action::AddReceiver => {
+                let AddReceiverPayload { application_id, receiver, .. } = json::parse(payload)?;
+                Command::AddReceiver(application_id, receiver)
+            }
+            Action::RemoveReceiver => {
+                let RemoveReceiverPayload { application_id, receiver_id, .. } = json::parse(payload)?;
+                Command::RemoveReceiver(application_id, receiver_id)
             }
         })
     }
@@ -193,6 +229,20 @@ pub struct ApplicationView {
     created_at: Timestamp,
     version: u64,
     key_count: usize,
+    receivers: Vec<ReceiverView>,
+}
+
+/// A receiver without the salt of its secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiverView {
+    receiver_id: String,
+    url: String,
+    kind: ReceiverKind,
+    events: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<String>,
+    created_at: Timestamp,
 }
 
 /// The answer to a command.
@@ -217,6 +267,16 @@ pub enum Answer {
         #[serde(flatten)]
         preview: Box<Preview>,
     },
+    /// One application and a receiver that was added.
+    Receiver {
+        /// The application.
+        application: Box<ApplicationView>,
+        /// The receiver.
+        receiver: ReceiverView,
+        /// `whsec_…` of a webhook: what its messages are signed with. It is shown this once.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receiver_secret: Option<String>,
+    },
     /// All of them.
     Many {
         /// The applications.
@@ -224,8 +284,19 @@ pub enum Answer {
     },
 }
 
+/// What commands are carried out on.
+pub struct Desk {
+    /// Application records.
+    pub applications: Applications,
+    /// Where the secrets of webhooks are derived from.
+    pub keys: KeyStore,
+    /// Whether receivers may be on this machine: development and tests.
+    pub allow_loopback: bool,
+}
+
 /// Carries out a command.
-pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> Result<Answer> {
+pub async fn manage(desk: &Desk, command: Command, now: Timestamp) -> Result<Answer> {
+    let table = &desk.applications;
     match command {
         Command::Create(application, run) => create(table, application, run, now).await,
         Command::Get(application_id) => {
@@ -263,6 +334,47 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
             .await
         }
         Command::SetStatus(application_id, status) => set_status(table, &application_id, status).await,
+        Command::AddReceiver(application_id, receiver) => add_receiver(desk, &application_id, receiver, now).await,
+        Command::RemoveReceiver(application_id, receiver_id) => {
+            change(table, &application_id, |application| {
+                let before = application.receivers.len();
+                application.receivers.retain(|receiver| receiver.receiver_id != receiver_id);
+                if application.receivers.len() == before { Err(Error::NotFound) } else { Ok(None) }
+            })
+            .await
+        }
+    }
+}
+
+async fn add_receiver(desk: &Desk, application_id: &str, new: NewReceiver, now: Timestamp) -> Result<Answer> {
+    let random = (random::bytes()?, random::bytes()?);
+    let receiver = Receiver::new(new, desk.allow_loopback, random, now).map_err(Error::InvalidRequest)?;
+    // Before anything is stored: a receiver whose secret nobody has seen is of no use.
+    let receiver_secret = match receiver.kind {
+        ReceiverKind::Webhook => {
+            let ring = desk.keys.ring(Purpose::Pseudonym).await?;
+            let (_, key) = ring.active(KeyUse::Pseudonym, now)?;
+            Some(webhook::reveal(&receiver.secret(key, application_id)))
+        }
+        ReceiverKind::Ssf => None,
+    };
+    let changed = change(&desk.applications, application_id, |application| {
+        let taken = application.receivers.iter().any(|known| known.receiver_id == receiver.receiver_id);
+        if taken {
+            return Err(Error::field("receiver.receiverId", "is taken"));
+        }
+        if application.receivers.len() >= RECEIVERS_MAX {
+            return Err(Error::field("receiver", format!("an application has at most {RECEIVERS_MAX}")));
+        }
+        application.receivers.push(receiver.clone());
+        Ok(None)
+    })
+    .await?;
+    match changed {
+        Answer::One { application, .. } => {
+            Ok(Answer::Receiver { application, receiver: receiver_view(&receiver), receiver_secret })
+        }
+        other => Ok(other),
     }
 }
 
@@ -292,6 +404,7 @@ async fn create(table: &Applications, new: NewApplication, run: Run, now: Timest
         status: ApplicationStatus::Active,
         policy: new.policy,
         keys: Vec::new(),
+        receivers: Vec::new(),
         created_at: now.millis(),
         version: 1,
     };
@@ -377,5 +490,17 @@ fn view(application: &Application) -> ApplicationView {
         created_at: Timestamp::from_millis(application.created_at),
         version: application.version,
         key_count: application.keys.len(),
+        receivers: application.receivers.iter().map(receiver_view).collect(),
+    }
+}
+
+fn receiver_view(receiver: &Receiver) -> ReceiverView {
+    ReceiverView {
+        receiver_id: receiver.receiver_id.clone(),
+        url: receiver.url.clone(),
+        kind: receiver.kind,
+        events: receiver.events.clone(),
+        audience: receiver.audience.clone(),
+        created_at: Timestamp::from_millis(receiver.created_at),
     }
 }

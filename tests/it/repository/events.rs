@@ -117,6 +117,10 @@ async fn every_payload_of_schedules_and_operators_does_its_work() {
     let list = run("manage-applications", "list").await;
     assert_eq!(list["applications"].as_array().map(Vec::len), Some(2));
     assert_eq!(run("manage-applications", "rotate").await["application"]["keyCount"], 2);
+    let added = run("manage-applications", "add-receiver").await;
+    assert!(added["receiverSecret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "a secret, once");
+    assert_eq!(added["application"]["receivers"], json!([added["receiver"]]));
+    assert_eq!(run("manage-applications", "remove-receiver").await["application"]["receivers"], json!([]));
     assert_eq!(run("manage-applications", "disable").await["application"]["status"], "disabled");
     assert_eq!(run("migrate-database", "run").await["applied"], json!([]));
     assert_eq!(run("rotate-keys", "scheduled").await["rings"].as_array().map(Vec::len), Some(4));
@@ -132,10 +136,13 @@ async fn every_payload_of_schedules_and_operators_does_its_work() {
     let rows = integration_tests::audit::rows(&client).await;
     let kinds: Vec<_> = rows.iter().map(|row| row.event.event_type.as_str()).collect();
     assert_eq!(kinds, ["session.created", "session.ended"]);
+    assert_eq!(run("deliver-events", "scheduled").await["delivered"], 0);
 
     let mut files = 0;
-    for function in ["manage-applications", "migrate-database", "rotate-keys", "cleanup-sessions", "write-audit"] {
+    for function in
+        ["manage-applications", "migrate-database", "rotate-keys", "cleanup-sessions", "write-audit", "deliver-events"]
+    {
         files += names(format!("events/{function}")).len();
     }
-    assert_eq!(files, 10, "every payload is tried above");
+    assert_eq!(files, 13, "every payload is tried above");
 }

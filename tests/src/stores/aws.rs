@@ -2,7 +2,8 @@
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_kms::config::{BehaviorVersion, Region};
 use futures::future::join_all;
@@ -26,6 +27,8 @@ pub struct Tables {
     pub devices: String,
     /// `REVOCATIONS_TABLE`
     pub revocations: String,
+    /// `DELIVERIES_TABLE`
+    pub deliveries: String,
 }
 
 /// The AWS side of one stack. Its clients go past any proxy.
@@ -69,6 +72,7 @@ impl AwsStores {
                 users: format!("{name}-users"),
                 devices: format!("{name}-devices"),
                 revocations: format!("{name}-revocations"),
+                deliveries: format!("{name}-deliveries"),
             },
             kms_key_id: String::new(),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
@@ -102,11 +106,12 @@ impl AwsStores {
             (&self.tables.devices, &["userTag", "deviceId"]),
             (&self.tables.revocations, &["scope", "entry"]),
         ];
-        let (_, key) = tokio::join!(
+        let (_, (), key) = tokio::join!(
             join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),
+            self.create_deliveries(),
             self.key_of_process(),
         );
-        for table in [&self.tables.revocations, &self.tables.devices] {
+        for table in [&self.tables.revocations, &self.tables.devices, &self.tables.deliveries] {
             let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
             self.dynamodb
                 .update_time_to_live()
@@ -117,6 +122,34 @@ impl AwsStores {
                 .expect("UpdateTimeToLive succeeds");
         }
         key
+    }
+
+    /// The one table with an index.
+    async fn create_deliveries(&self) {
+        let table = &self.tables.deliveries;
+        let element = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a complete element")
+        };
+        let everything = Projection::builder().projection_type(ProjectionType::All).build();
+        let due = GlobalSecondaryIndex::builder()
+            .index_name("due")
+            .key_schema(element("queue", KeyType::Hash))
+            .key_schema(element("dueAt", KeyType::Range))
+            .projection(everything)
+            .build();
+        let mut creation = self
+            .dynamodb
+            .create_table()
+            .table_name(table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(element("deliveryId", KeyType::Hash))
+            .global_secondary_indexes(due.expect("a complete index"));
+        for name in ["deliveryId", "queue", "dueAt"] {
+            let definition =
+                AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+            creation = creation.attribute_definitions(definition.expect("a complete definition"));
+        }
+        creation.send().await.unwrap_or_else(|error| panic!("table {table}: {error:?}"));
     }
 
     /// A table whose partition key, and sort key if there is a second attribute, are strings.

@@ -1,6 +1,7 @@
 //! DynamoDB: the durable security state, small and rare.
 
 pub mod applications;
+pub mod deliveries;
 pub mod devices;
 pub mod keys;
 pub mod revocations;
