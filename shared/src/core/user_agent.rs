@@ -34,10 +34,7 @@ const TELEVISIONS: [&str; 14] = [
 pub fn parse(user_agent: &str) -> Parsed {
     let found = Parser::new().parse(user_agent);
     let of_category = || kind_of_category(found.as_ref()?, user_agent);
-    Parsed {
-        device_type: kind_of_words(user_agent).or_else(of_category),
-        label: found.as_ref().and_then(label),
-    }
+    Parsed { device_type: kind_of_words(user_agent).or_else(of_category), label: found.as_ref().and_then(label) }
 }
 
 fn kind_of_words(user_agent: &str) -> Option<DeviceType> {

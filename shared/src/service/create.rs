@@ -146,7 +146,8 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
             sealed: sealed.clone(),
             attributes: attributes(&application, &request, device.as_ref(), &sighting, device_tag),
         };
-        let registration = device.as_ref().zip(device_tag).and_then(|(device, tag)| registration(slot, device, tag, now));
+        let registration =
+            device.as_ref().zip(device_tag).and_then(|(device, tag)| registration(slot, device, tag, now));
         let limits = Limits::of(&rules);
         let call =
             scripts::create(&session, slot, &record, limits, registration.as_deref(), &operation, claim.as_ref(), now);

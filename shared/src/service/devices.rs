@@ -199,7 +199,8 @@ pub async fn change_device(
         Some(TrustLevel::Blocked) => {
             device = service.devices.block(slot, device_id).await?.ok_or(Error::NotFound)?;
             let reason = EndReason::DeviceBlocked;
-            if end(service, &access.caller, slot, device_id, device.epoch, reason, inbound).await? == Progress::Accepted {
+            if end(service, &access.caller, slot, device_id, device.epoch, reason, inbound).await? == Progress::Accepted
+            {
                 return Ok(None);
             }
         }

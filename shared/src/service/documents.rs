@@ -125,7 +125,8 @@ pub async fn change_document(
                 (version, data)
             }
         };
-        let next = version.checked_add(1).ok_or_else(|| Error::Internal("the versions of a document are used up".into()))?;
+        let next =
+            version.checked_add(1).ok_or_else(|| Error::Internal("the versions of a document are used up".into()))?;
         let sealed = seal(service, place, next, &data, now).await?;
         if !save(service, place, document, version, &sealed).await? {
             let current = load(service, place, document, now).await?;

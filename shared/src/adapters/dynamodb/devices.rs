@@ -313,7 +313,8 @@ impl Devices {
 
     /// Writes the version after `expected`, if that is the current one. Whether it was.
     pub async fn save_data(&self, slot: UserSlot, device_id: &str, expected: u32, sealed: &[u8]) -> Result<bool> {
-        let request = versioned(self.update(slot, device_id), ["data", "dataVersion"], Some(REGISTERED), expected, sealed);
+        let request =
+            versioned(self.update(slot, device_id), ["data", "dataVersion"], Some(REGISTERED), expected, sealed);
         Ok(self.send(request).await?.is_some())
     }
 

@@ -100,9 +100,7 @@ pub fn wait_max(incoming: &Incoming, millis_max: u64) -> Duration {
 fn budget_millis(now_millis: i64, deadline_millis: Option<u64>, millis_max: u64) -> u64 {
     let now = u64::try_from(now_millis).unwrap_or(0);
     match deadline_millis {
-        Some(deadline) if deadline > now => {
-            (deadline - now).saturating_sub(DEADLINE_RESERVE_MILLIS).min(millis_max)
-        }
+        Some(deadline) if deadline > now => (deadline - now).saturating_sub(DEADLINE_RESERVE_MILLIS).min(millis_max),
         Some(_) | None => millis_max,
     }
 }

@@ -105,10 +105,13 @@ mod tests {
             assert_eq!(row.rules.step_up_age_seconds, if row.trust == TrustLevel::Trusted { 60 } else { 300 });
         }
         let told: Vec<_> = preview.differences.iter().map(|d| (d.field.as_str(), &d.from, &d.to)).collect();
-        assert_eq!(told, [
-            ("policy.deviceTypes.tv", &json!(null), &json!({ "idleTimeoutSeconds": 600 })),
-            ("policy.refreshGraceSeconds", &json!(10), &json!(0)),
-            ("policy.trustLevels.trusted", &json!(null), &json!({ "stepUpAgeSeconds": 60 })),
-        ]);
+        assert_eq!(
+            told,
+            [
+                ("policy.deviceTypes.tv", &json!(null), &json!({ "idleTimeoutSeconds": 600 })),
+                ("policy.refreshGraceSeconds", &json!(10), &json!(0)),
+                ("policy.trustLevels.trusted", &json!(null), &json!({ "stepUpAgeSeconds": 60 })),
+            ]
+        );
     }
 }

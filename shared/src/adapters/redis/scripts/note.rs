@@ -7,7 +7,13 @@ use crate::core::id::UserSlot;
 script!(SCRIPT, "note.lua");
 
 /// Appends one event about a user. `reason` is a word of the audit, or empty.
-pub fn note(slot: UserSlot, event_type: &'static str, reason: &str, application_id: &str, operation: &Operation) -> Call {
+pub fn note(
+    slot: UserSlot,
+    event_type: &'static str,
+    reason: &str,
+    application_id: &str,
+    operation: &Operation,
+) -> Call {
     Call::new(&SCRIPT, vec![keys::outbox(slot.bucket)])
         .arg(&operation.event_id)
         .arg(event_type)
