@@ -5,6 +5,8 @@ mod callers;
 mod create;
 mod delete_user;
 mod dependencies;
+mod device_data;
+mod devices;
 mod errors;
 mod expiry;
 mod fuzz;
@@ -16,11 +18,13 @@ mod listing;
 mod merge_patch;
 mod oauth_clients;
 mod payload;
+mod policy_rules;
 mod refresh;
 mod revocation;
 mod sessions;
 mod unknown;
 mod update;
+mod user_state;
 
 use std::collections::BTreeMap;
 

@@ -19,6 +19,7 @@ use shared::core::attributes::Attributes;
 use shared::core::audit::{self, Actor, EVENT_TYPES};
 use shared::core::crypto;
 use shared::core::device::TrustLevel;
+use shared::core::device_tag::DeviceTag;
 use shared::core::end_reason::{self, EndReason};
 use shared::core::id::{Bucket, SessionId, UserSlot, UserTag};
 use shared::core::record::{HEADER_BYTES, Header, KEY_BOUND, SessionRecord, State};
@@ -28,7 +29,11 @@ use shared::service::state::run_on;
 
 /// Two applications of one group: owner tags of records.
 pub const OWN: [u8; 8] = *b"own-app-";
+/// Two devices of one user, as records name them.
+pub const DEVICE: [u8; 8] = *b"device-A";
 /// The other one.
+pub const ANOTHER_DEVICE: [u8; 8] = *b"device-B";
+/// The other application.
 pub const OTHER: [u8; 8] = *b"other-ap";
 
 /// Redis, reached the way the service reaches it.
@@ -264,6 +269,7 @@ pub fn random_attributes(rng: &mut StdRng) -> Attributes {
         address_prefix: text(rng),
         user_agent: text(rng),
         jkt: rng.random_bool(0.3).then(|| pick(rng, &["key-A", "key-B"]).to_owned()),
+        device_tag: rng.random_bool(0.7).then(|| pick(rng, &[DEVICE, ANOTHER_DEVICE])).map(DeviceTag::from_bytes),
         unknown: match rng.random_bool(0.5) {
             true => vec![(rng.random_range(100..=255), unknown)],
             false => Vec::new(),

@@ -4,6 +4,8 @@
 mod create;
 #[path = "scripts_twin/end.rs"]
 mod end;
+#[path = "scripts_twin/end_device.rs"]
+mod end_device;
 #[path = "scripts_twin/list.rs"]
 mod list;
 #[path = "scripts_twin/refresh.rs"]

@@ -31,7 +31,7 @@ struct CreateBody {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DeviceBody {
     device_id: Option<String>,
     name: Option<String>,

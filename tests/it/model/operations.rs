@@ -1,7 +1,7 @@
 //! The operations of a machine, each with what the model says of its outcome.
 
 use rand::Rng;
-use shared::adapters::redis::scripts::{self, Created, Ended, Operation, Refreshed, Updated};
+use shared::adapters::redis::scripts::{self, Created, Ended, Limits, Operation, Refreshed, Updated};
 use shared::core::attributes::Attributes;
 use shared::core::device::TrustLevel;
 use shared::core::end_reason::EndReason;
@@ -46,7 +46,8 @@ impl World<'_> {
             replays: 0,
         };
         let record = new_record(&session, &facts, slot, &operation);
-        let call = scripts::create(&id, slot, &record, self.limit, &operation, None, self.now);
+        let limits = Limits { of_user: self.limit, of_type: None };
+        let call = scripts::create(&id, slot, &record, limits, None, &operation, None, self.now);
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::created(slot.bucket, reply).expect("a known reply");
         if let Some(again) = again {

@@ -3,7 +3,7 @@
 use integration_tests::{Value, json};
 use shared::adapters::http::problem::{oauth_problem, problem, row};
 use shared::core::application::Scope;
-use shared::core::device::DeviceType;
+use shared::core::device::{DeviceType, TrustLevel};
 use shared::core::end_reason::{self, EndReason};
 use shared::error::{Asker, Dependency, Error};
 use shared::limits;
@@ -44,6 +44,9 @@ fn every_error() -> Vec<Error> {
         Error::IfMatchRequired,
         Error::Internal("for the log".into()),
         Error::unavailable(Dependency::Redis, "for the log"),
+        Error::DeviceBlocked,
+        Error::TrustNotProved,
+        Error::StepUpRequired { max_age_seconds: 300 },
     ];
     for error in &errors {
         match error {
@@ -64,7 +67,10 @@ fn every_error() -> Vec<Error> {
             | Error::IdempotencyKeyReused
             | Error::IfMatchRequired
             | Error::Internal(_)
-            | Error::Unavailable { .. } => {}
+            | Error::Unavailable { .. }
+            | Error::DeviceBlocked
+            | Error::TrustNotProved
+            | Error::StepUpRequired { .. } => {}
         }
     }
     errors
@@ -134,9 +140,12 @@ fn examples_of_oauth_errors_are_what_the_code_writes() {
 fn words_are_those_of_the_code() {
     let owned = |word: &str| word.to_owned();
     assert_eq!(words("/components/schemas/DeviceType/enum"), DeviceType::ALL.map(|kind| owned(kind.as_str())).into());
+    let levels = TrustLevel::ALL.map(|level| owned(level.as_str()));
+    assert_eq!(words("/components/schemas/TrustLevel/enum"), levels.into());
     let reasons = end_reason::ALL.into_iter().map(|reason| reason.as_str().to_owned());
     assert_eq!(words("/components/schemas/EndReason/enum"), reasons.collect());
-    let scopes = [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage];
+    let scopes =
+        [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage, Scope::DevicesManage];
     let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
     for (_, _, pointer) in operations() {
         let requirements = document().pointer(&format!("{pointer}/security")).and_then(Value::as_array);
@@ -165,6 +174,7 @@ fn limits_are_those_of_the_code() {
         ("Session/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
         ("ActiveToken/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
         ("SessionPage/properties/sessions/maxItems", limits::PAGE_SIZE_MAX),
+        ("DeviceList/properties/devices/maxItems", limits::DEVICES_MAX),
         ("UserId/maxLength", shared::core::id::UserId::BYTES_MAX),
     ];
     for (pointer, limit) in usize_limits {
@@ -186,6 +196,8 @@ fn limits_are_those_of_the_code() {
     let page = &document()["paths"]["/sessions/user/{userId}"]["get"]["parameters"][0]["schema"];
     assert_eq!(page["default"], json!(limits::PAGE_SIZE_DEFAULT));
     assert_eq!(page["maximum"], json!(limits::PAGE_SIZE_MAX));
+    let wait = &document()["paths"]["/users/{userId}/state"]["get"]["parameters"][1]["schema"];
+    assert_eq!(wait["maximum"], json!(limits::LONG_POLL_SECONDS_MAX));
     for (_, _, pointer) in operations() {
         let at = format!("{pointer}/requestBody");
         if document().pointer(&at).is_some() {
@@ -233,6 +245,10 @@ fn numbers_in_sentences_are_those_of_the_code() {
         let body = format!("{} bytes", thousands(limits::BODY_BYTES_MAX));
         says(&format!("/paths/{operation}/requestBody/description"), body);
     }
+    let forgotten = format!("{} days", limits::DEVICE_FORGOTTEN_AFTER_SECONDS / 86_400);
+    says("/paths/~1users~1{userId}~1devices/get/description", forgotten);
+    let removed = format!("{} days", limits::LEDGER_SECONDS / 86_400);
+    says("/paths/~1users~1{userId}~1devices~1{deviceId}/delete/description", removed);
     says("/components/headers/KeepForMinutes/description", "five minutes".to_owned());
     assert_eq!(document()["components"]["headers"]["KeepForMinutes"]["schema"]["const"], "public, max-age=300");
 }

@@ -6,6 +6,7 @@ use integration_tests::{Application, Response, Stack, Value, json, response_rule
 use time::OffsetDateTime;
 
 const USER: &str = "user-1042";
+const DEVICE: &str = "phone-7";
 /// The application that the operator's events make.
 const APPLICATION: &str = "demo";
 
@@ -38,10 +39,11 @@ fn for_this_stack(event: &str, app: &Application, tokens: &SessionTokens) -> Val
     event
 }
 
-fn status(function: &str) -> u16 {
+fn status(function: &str, case: &str) -> u16 {
     match function {
         "create-session" => 201,
         "delete-session" | "delete-user-sessions" => 204,
+        "manage-device" if case == "remove.json" => 204,
         _ => 200,
     }
 }
@@ -64,21 +66,22 @@ async fn every_sample_event_does_its_work() {
                 continue;
             }
             http += 1;
-            let tokens = stack.app.start_session(USER).await;
+            let body = json!({ "userId": USER, "device": { "deviceId": DEVICE } });
+            let tokens = SessionTokens::from_created(&stack.app.create_session(body).await);
             let event = for_this_stack(&text, &stack.app, &tokens);
             let name = format!("{function}/{case}");
             let result = stack.invoke(&function, &event).await;
-            let response = Response::of_invocation(&function, result).expect(status(&function));
+            let response = Response::of_invocation(&function, result).expect(status(&function, &case));
             let path = event["rawPath"].as_str().expect("a path");
             response_rules::check(&name, path, &response);
-            effect(&stack, &function, &tokens, &response).await;
+            effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 13, "HTTP events");
+    assert_eq!(http, 22, "HTTP events");
 }
 
 /// What the event was for has happened.
-async fn effect(stack: &Stack, function: &str, tokens: &SessionTokens, response: &Response) {
+async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionTokens, response: &Response) {
     let app = &stack.app;
     match function {
         "create-session" => {
@@ -99,6 +102,16 @@ async fn effect(stack: &Stack, function: &str, tokens: &SessionTokens, response:
         }
         "jwks" => assert_eq!(response.json()["keys"].as_array().map(Vec::len), Some(1)),
         "openapi" => assert!(response.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1"))),
+        "list-devices" => assert_eq!(response.json()["devices"][0]["deviceId"], DEVICE),
+        "manage-device" => match case {
+            "get.json" => assert_eq!(response.json()["trust"], "new"),
+            "rename.json" => assert_eq!(response.json()["name"], "Ada's phone"),
+            _ => drop(app.get(&tokens.session_id).await.expect_problem(404, "session_ended")),
+        },
+        "device-data" | "user-state" => {
+            let changed = case != "get.json";
+            assert_eq!(response.json()["data"].as_object().is_some_and(|data| !data.is_empty()), changed);
+        }
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }
