@@ -22,6 +22,8 @@ mod policy_rules;
 mod refresh;
 mod revocation;
 mod sessions;
+mod sharing;
+mod step_up;
 mod unknown;
 mod update;
 mod user_state;
@@ -40,6 +42,12 @@ fn scopes_without(missing: &str) -> Vec<&'static str> {
 /// Another application of the stack, with every scope of this API.
 async fn other_application(stack: &Stack) -> Application {
     stack.create_application(json!({ "name": "Other", "scopes": scopes_without("") })).await
+}
+
+/// An application of the same group as the stack's first, with every scope of this API.
+async fn related_application(stack: &Stack) -> Application {
+    let group = &stack.app.record["groupId"];
+    stack.create_application(json!({ "name": "Related", "scopes": scopes_without(""), "groupId": group })).await
 }
 
 fn session_path(session_id: &str) -> String {

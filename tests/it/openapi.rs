@@ -2,9 +2,11 @@
 
 mod answers_oauth;
 mod answers_sessions;
+mod answers_sharing;
 mod answers_users;
 mod api;
 mod code;
 mod contract;
 mod examples;
+mod sharing;
 mod structure;

@@ -14,7 +14,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisResult, Value};
 use shared::adapters::redis::connection::{Connection, Losses};
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{Call, Operation};
+use shared::adapters::redis::scripts::{Call, Operation, Own};
 use shared::core::attributes::Attributes;
 use shared::core::audit::{self, Actor, EVENT_TYPES};
 use shared::core::crypto;
@@ -89,6 +89,11 @@ impl Bench {
             Value::Nil => None,
             other => panic!("{key}: {other:?}"),
         }
+    }
+
+    /// How many fields a hash has.
+    pub async fn fields(&self, key: &str) -> u64 {
+        redis::from_redis_value(self.command(redis::cmd("HLEN").arg(key)).await).expect("a number")
     }
 
     /// Writes the bytes of a key.
@@ -357,6 +362,23 @@ pub fn tombstone(before: &SessionRecord, reason: EndReason, mark: [u8; 8], now: 
 /// The same record as scripts return it.
 pub fn without_data(record: &SessionRecord) -> SessionRecord {
     SessionRecord { sealed: Vec::new(), ..record.clone() }
+}
+
+/// When a record's user authenticated, as access tokens say it.
+pub fn authenticated(record: &SessionRecord) -> Option<i64> {
+    record.attributes.auth_time.map(Timestamp::seconds)
+}
+
+/// What a caller's token says of a session: an application has none, some tokens are from before a step-up. The second
+/// value says so.
+pub fn own_token(rng: &mut StdRng, session: SessionId, record: &SessionRecord) -> (Option<Own>, bool) {
+    let current = authenticated(record);
+    let before = if current.is_none() { Some(5) } else { None };
+    match rng.random_range(0..10) {
+        0..5 => (None, false),
+        5..9 => (Some(Own { session, auth_time: current }), false),
+        _ => (Some(Own { session, auth_time: before }), true),
+    }
 }
 
 /// Bytes that this release can not read in the place of a record: another format, or too short.

@@ -6,12 +6,16 @@ mod create;
 mod end;
 #[path = "scripts_twin/end_device.rs"]
 mod end_device;
+#[path = "scripts_twin/families.rs"]
+mod families;
 #[path = "scripts_twin/list.rs"]
 mod list;
 #[path = "scripts_twin/refresh.rs"]
 mod refresh;
 #[path = "scripts_twin/revoke_user.rs"]
 mod revoke_user;
+#[path = "scripts_twin/step_up.rs"]
+mod step_up;
 #[path = "scripts_twin/sweep.rs"]
 mod sweep;
 #[path = "scripts_twin/unreadable.rs"]

@@ -38,6 +38,8 @@ pub fn register_from(document: &Value) {
             for (name, value) in members {
                 match value {
                     Value::String(secret) if CREDENTIAL_MEMBERS.contains(&name.as_str()) => register(secret),
+                    // Problems have a code as well, which is no secret.
+                    Value::String(code) if name == "code" && code.starts_with("sc_") => register(code),
                     other => register_from(other),
                 }
             }

@@ -11,13 +11,17 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 17] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
     ("PATCH", "/sessions/{id}"),
     ("DELETE", "/sessions/{id}"),
     ("POST", "/sessions/{id}/refresh"),
+    ("POST", "/sessions/{id}/share"),
+    ("DELETE", "/sessions/{id}/share"),
+    ("POST", "/sessions/{id}/step-up"),
+    ("POST", "/sessions/redeem"),
     ("GET", "/sessions/user/{user}"),
     ("DELETE", "/sessions/user/{user}"),
     ("POST", "/introspect"),
@@ -48,7 +52,7 @@ fn json_text() -> impl Strategy<Value = String> {
         Just("\"\\ud800\"".to_owned()),
     ];
     let name = prop_oneof![
-        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|__proto__",
+        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|code|scopes|applicationId|__proto__",
         any::<String>(),
     ];
     leaf.prop_recursive(6, 40, 5, move |inner| {
@@ -136,6 +140,9 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
         ("POST", "/sessions") => request.json(&serde_json::json!({ "userId": "ada" })),
         ("PUT" | "PATCH", _) => request.header("if-match", "*").json(&serde_json::json!({ "data": {} })),
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
+        ("POST", "/sessions/{id}/share") => request.json(&serde_json::json!({ "applicationId": "help-desk" })),
+        ("POST", "/sessions/{id}/step-up") => request.json(&serde_json::json!({ "authTime": "2026-11-24T03:15:40Z" })),
+        ("POST", "/sessions/redeem") => request.json(&serde_json::json!({ "code": "sc_x" })),
         ("POST", _) => request.json(&serde_json::json!({ "refreshToken": session.refresh_token })),
         _ => request,
     }

@@ -125,14 +125,15 @@ impl World<'_> {
         let slot = self.users[session.user].slot;
         let version = session.facts.as_ref().map_or(1, |facts| facts.version);
         let (expected, bytes) = (version.saturating_sub(stale), sealed());
-        let call = scripts::update(&session.id, slot, OWN, expected, None, &bytes, &operation(self.now), self.now);
+        let call =
+            scripts::update(&session.id, slot, OWN, None, expected, None, &bytes, &operation(self.now), self.now);
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::updated(reply).expect("a known reply");
         if let Some(again) = again {
             assert_eq!(scripts::updated(again).as_ref(), Ok(&answer), "I-14");
         }
         match (answer, alive) {
-            (Updated::Done(_), true) => {
+            (Updated::Done(..), true) => {
                 assert_eq!(stale, 0, "T-69: a stale write was accepted");
                 self.meet("write");
                 let now = self.now;
@@ -213,7 +214,7 @@ impl World<'_> {
             Refreshed::Rotated(_) => "rotated",
             Refreshed::Healed(_) => "healed",
             Refreshed::Successor(_) => "successor",
-            Refreshed::Replay => "replay",
+            Refreshed::Replay { .. } => "replay",
             _ => "refused",
         });
         let now = self.now;
@@ -248,7 +249,7 @@ impl World<'_> {
             assert_eq!(handed_out, Some(generation + 1), "I-2: {answer:?} for {generation} of {facts:?}");
             assert!(matches!(answer, Refreshed::Successor(_)), "{answer:?}");
         } else {
-            assert_eq!(answer, Refreshed::Replay, "I-3: {generation} of {facts:?}");
+            assert_eq!(answer, Refreshed::Replay { owner_tag: OWN }, "I-3: {generation} of {facts:?}");
             session.replays += 1;
             self.ended(index, EndReason::Reuse);
         }

@@ -108,6 +108,12 @@ async fn reading_changing_and_ending_answer_as_documented() {
     let sibling_path = format!("/sessions/{}", sibling.session_id);
     api.send("DELETE", &sibling_path, by_ended).await.expect_problem(401, "session_ended");
 
+    // RFC 9470: who authenticated long ago does not end other sessions.
+    let long_ago = json!({ "userId": "bob", "authTime": "2026-03-02T09:29:56Z" });
+    let stale = SessionTokens::from_created(&api.app("POST", "/sessions", |r| r.json(&long_ago)).await);
+    let refused = api.send("DELETE", &sibling_path, |r| r.bearer(&stale.access_token)).await;
+    refused.expect_problem(401, "insufficient_user_authentication");
+
     // Without its ledger an end is not promised; without Redis it is accepted.
     stack.moto_proxy().go_offline().await;
     api.app("DELETE", &path, |r| r).await.expect_problem(503, "dependency_unavailable");
@@ -134,6 +140,14 @@ async fn refresh_answers_as_documented() {
     let client = json!({ "refreshToken": second, "client": { "ip": "203.0.113.9" } });
     api.send("POST", &path, |r| r.json(&client)).await.expect_problem(400, "invalid_request");
     api.app("POST", &path, |r| r.json(&client)).await.expect(200);
+
+    let stepped = api.session(&stack.app, "alice").await;
+    let step_up = json!({ "authTime": super::sharing::later(&stack) });
+    let stepped_path = format!("/sessions/{}", stepped.session_id);
+    api.app("POST", &format!("{stepped_path}/step-up"), |r| r.json(&step_up)).await.expect(200);
+    let superseded =
+        api.send("POST", &format!("{stepped_path}/refresh"), |r| r.json(&present(&stepped.refresh_token))).await;
+    superseded.expect_problem(401, "refresh_token_superseded");
 
     let limited = api.application(&["sessions:create"]).await;
     let its = api.session(&limited, "alice").await;

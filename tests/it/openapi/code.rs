@@ -5,6 +5,7 @@ use shared::adapters::http::problem::{oauth_problem, problem, row};
 use shared::core::application::Scope;
 use shared::core::device::{DeviceType, TrustLevel};
 use shared::core::end_reason::{self, EndReason};
+use shared::core::family::SHAREABLE;
 use shared::error::{Asker, Dependency, Error};
 use shared::limits;
 
@@ -42,11 +43,15 @@ fn every_error() -> Vec<Error> {
         Error::UnsupportedMediaType { expected: "application/json" },
         Error::IdempotencyKeyReused,
         Error::IfMatchRequired,
+        Error::StepUpRequired { max_age_seconds: limits::STEP_UP_AGE_SECONDS_DEFAULT },
+        Error::StepUpStale,
+        Error::RefreshTokenSuperseded,
+        Error::SharingRefused,
+        Error::OwnerOnly,
         Error::Internal("for the log".into()),
         Error::unavailable(Dependency::Redis, "for the log"),
         Error::DeviceBlocked,
         Error::TrustNotProved,
-        Error::StepUpRequired { max_age_seconds: 300 },
     ];
     for error in &errors {
         match error {
@@ -66,11 +71,15 @@ fn every_error() -> Vec<Error> {
             | Error::UnsupportedMediaType { .. }
             | Error::IdempotencyKeyReused
             | Error::IfMatchRequired
+            | Error::StepUpRequired { .. }
+            | Error::StepUpStale
+            | Error::RefreshTokenSuperseded
+            | Error::SharingRefused
+            | Error::OwnerOnly
             | Error::Internal(_)
             | Error::Unavailable { .. }
             | Error::DeviceBlocked
-            | Error::TrustNotProved
-            | Error::StepUpRequired { .. } => {}
+            | Error::TrustNotProved => {}
         }
     }
     errors
@@ -144,6 +153,8 @@ fn words_are_those_of_the_code() {
     assert_eq!(words("/components/schemas/TrustLevel/enum"), levels.into());
     let reasons = end_reason::ALL.into_iter().map(|reason| reason.as_str().to_owned());
     assert_eq!(words("/components/schemas/EndReason/enum"), reasons.collect());
+    let shareable = SHAREABLE.map(|scope| owned(scope.as_str()));
+    assert_eq!(words("/components/schemas/SharedScopes/items/enum"), shareable.into());
     let scopes =
         [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage, Scope::DevicesManage];
     let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
@@ -176,6 +187,9 @@ fn limits_are_those_of_the_code() {
         ("SessionPage/properties/sessions/maxItems", limits::PAGE_SIZE_MAX),
         ("DeviceList/properties/devices/maxItems", limits::DEVICES_MAX),
         ("UserId/maxLength", shared::core::id::UserId::BYTES_MAX),
+        ("Session/properties/sharedWith/maxItems", limits::SHARES_MAX as usize),
+        ("StepUpRequest/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
+        ("SharedScopes/maxItems", SHAREABLE.len()),
     ];
     for (pointer, limit) in usize_limits {
         assert_eq!(number(&format!("{schemas}/{pointer}")), limit as u64, "{pointer}");
@@ -185,8 +199,10 @@ fn limits_are_those_of_the_code() {
         ("absoluteTimeoutSeconds", limits::ABSOLUTE_TIMEOUT_SECONDS_MIN, limits::ABSOLUTE_TIMEOUT_SECONDS_MAX),
     ];
     for (field, min, max) in timeouts {
-        let at = format!("{schemas}/NewSession/properties/{field}");
-        assert_eq!((number(&format!("{at}/minimum")), number(&format!("{at}/maximum"))), (min, max), "{field}");
+        for body in ["NewSession", "StepUpRequest"] {
+            let at = format!("{schemas}/{body}/properties/{field}");
+            assert_eq!((number(&format!("{at}/minimum")), number(&format!("{at}/maximum"))), (min, max), "{at}");
+        }
     }
     assert_eq!(number(&format!("{schemas}/AccessTokenSeconds/maximum")), limits::ACCESS_TOKEN_SECONDS);
     assert_eq!(number(&format!("{schemas}/Version/maximum")), u64::from(u32::MAX));
@@ -232,7 +248,12 @@ fn numbers_in_sentences_are_those_of_the_code() {
     let fingerprint = format!("{} bytes", limits::FINGERPRINT_BYTES_MAX);
     says(&format!("{schemas}/ClientContext/properties/fingerprint/description"), fingerprint);
     let leeway = format!("({} seconds", limits::CLOCK_LEEWAY_SECONDS);
-    says(&format!("{schemas}/NewSession/properties/authTime/description"), leeway);
+    for body in ["NewSession", "StepUpRequest"] {
+        says(&format!("{schemas}/{body}/properties/authTime/description"), leeway.clone());
+    }
+    let code = format!("{} seconds", limits::SHARE_CODE_SECONDS);
+    says("/paths/~1sessions~1{sessionId}~1share/post/description", code.clone());
+    says(&format!("{schemas}/ShareCode/description"), code);
     let hours = format!("{} hours", limits::IDEMPOTENCY_SECONDS / 3600);
     says("/components/parameters/IdempotencyKey/description", hours);
     let refresh = "/paths/~1sessions~1{sessionId}~1refresh/post/description";
@@ -241,7 +262,9 @@ fn numbers_in_sentences_are_those_of_the_code() {
     says("/components/securitySchemes/accessToken/description", token);
     let form = format!("{} bytes", thousands(limits::FORM_BYTES_MAX));
     says("/components/requestBodies/TokenForm/description", form);
-    for operation in ["~1sessions/post", "~1sessions~1{sessionId}/put", "~1sessions~1{sessionId}/patch"] {
+    for operation in
+        ["~1sessions/post", "~1sessions~1{sessionId}/put", "~1sessions~1{sessionId}/patch", "~1sessions~1redeem/post"]
+    {
         let body = format!("{} bytes", thousands(limits::BODY_BYTES_MAX));
         says(&format!("/paths/{operation}/requestBody/description"), body);
     }

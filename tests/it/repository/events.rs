@@ -10,11 +10,25 @@ const DEVICE: &str = "phone-7";
 /// The application that the operator's events make.
 const APPLICATION: &str = "demo";
 
+/// What a stack issued.
+struct Issued<'a> {
+    app: &'a Application,
+    /// An application of the same group.
+    related: &'a Application,
+    tokens: SessionTokens,
+    /// A code that shares the session with it.
+    code: String,
+    /// When the user authenticated once more.
+    authenticated_at: String,
+}
+
 /// Puts what this stack issued in the place of what the event shows.
-fn substitute(text: &str, app: &Application, tokens: &SessionTokens) -> String {
-    let text = text.replace("sk_demo_REPLACE", &app.key);
-    let text = replace_tokens(&text, "ses_", &tokens.session_id);
-    replace_tokens(&text, "rt_", &tokens.refresh_token)
+fn substitute(text: &str, issued: &Issued) -> String {
+    let text = text.replace("sk_demo_REPLACE", &issued.app.key).replace("sk_help-desk_REPLACE", &issued.related.key);
+    let text = text.replace("help-desk", &issued.related.id).replace("2026-11-24T03:15:40Z", &issued.authenticated_at);
+    let text = replace_tokens(&text, "ses_", &issued.tokens.session_id);
+    let text = replace_tokens(&text, "sc_", &issued.code);
+    replace_tokens(&text, "rt_", &issued.tokens.refresh_token)
 }
 
 /// Replaces every word that begins with `prefix`.
@@ -29,11 +43,11 @@ fn replace_tokens(text: &str, prefix: &str, replacement: &str) -> String {
     replaced
 }
 
-fn for_this_stack(event: &str, app: &Application, tokens: &SessionTokens) -> Value {
-    let mut event: Value = serde_json::from_str(&substitute(event, app, tokens)).expect("JSON");
+fn for_this_stack(event: &str, issued: &Issued) -> Value {
+    let mut event: Value = serde_json::from_str(&substitute(event, issued)).expect("JSON");
     if event["isBase64Encoded"] == true {
         let body = STANDARD.decode(event["body"].as_str().expect("a body")).expect("base64");
-        let body = substitute(&String::from_utf8(body).expect("a form"), app, tokens);
+        let body = substitute(&String::from_utf8(body).expect("a form"), issued);
         event["body"] = STANDARD.encode(body).into();
     }
     event
@@ -41,7 +55,14 @@ fn for_this_stack(event: &str, app: &Application, tokens: &SessionTokens) -> Val
 
 fn status(function: &str, case: &str) -> u16 {
     match function {
-        "create-session" => 201,
+        "create-session" | "redeem-share" => 201,
+        "share-session" => {
+            if case == "post.json" {
+                201
+            } else {
+                204
+            }
+        }
         "delete-session" | "delete-user-sessions" => 204,
         "manage-device" if case == "remove.json" => 204,
         _ => 200,
@@ -58,6 +79,9 @@ async fn every_sample_event_does_its_work() {
         stack.advance(ahead);
         stack.fleet.recycle_all().await;
     }
+    let scopes = ["sessions:create", "sessions:read"];
+    let group = &stack.app.record["groupId"];
+    let related = stack.create_application(json!({ "name": "Help desk", "scopes": scopes, "groupId": group })).await;
     let mut http = 0;
     for function in names("functions") {
         for case in names(format!("events/{function}")) {
@@ -68,7 +92,17 @@ async fn every_sample_event_does_its_work() {
             http += 1;
             let body = json!({ "userId": USER, "device": { "deviceId": DEVICE } });
             let tokens = SessionTokens::from_created(&stack.app.create_session(body).await);
-            let event = for_this_stack(&text, &stack.app, &tokens);
+            let share = stack.app.request("POST", &format!("/sessions/{}/share", tokens.session_id));
+            let shared = share.json(&json!({ "applicationId": related.id })).send().await.expect(201).json();
+            let later = stack.now() + time::Duration::seconds(2);
+            let issued = Issued {
+                app: &stack.app,
+                related: &related,
+                tokens: tokens.clone(),
+                code: shared["code"].as_str().expect("a code").to_owned(),
+                authenticated_at: later.format(&time::format_description::well_known::Rfc3339).expect("a time"),
+            };
+            let event = for_this_stack(&text, &issued);
             let name = format!("{function}/{case}");
             let result = stack.invoke(&function, &event).await;
             let response = Response::of_invocation(&function, result).expect(status(&function, &case));
@@ -77,7 +111,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 22, "HTTP events");
+    assert_eq!(http, 26, "HTTP events");
 }
 
 /// What the event was for has happened.
@@ -99,6 +133,14 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
         "delete-user-sessions" => {
             let left = app.list(USER).await.expect(200).json();
             assert_eq!(left["sessions"].as_array().map(Vec::len), Some(1), "the one it excepts");
+        }
+        "share-session" if response.status == 201 => assert_eq!(response.json()["scopes"], json!(["sessions:read"])),
+        "share-session" => {}
+        "redeem-share" => assert_eq!(response.json()["session"]["sharedFrom"], app.id.as_str()),
+        "step-up-session" => {
+            assert_eq!(response.json()["session"]["acr"], "aal2");
+            let old = app.introspect(&tokens.access_token).await.expect(200).json();
+            assert_eq!(old, json!({ "active": false }));
         }
         "jwks" => assert_eq!(response.json()["keys"].as_array().map(Vec::len), Some(1)),
         "openapi" => assert!(response.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1"))),

@@ -3,7 +3,7 @@
 use redis::ErrorKind;
 use shared::adapters::redis::connection::classify;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Call};
+use shared::adapters::redis::scripts::{self, Call, Own};
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
 use shared::core::record::{Header, State};
@@ -39,13 +39,17 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
             judged: None,
         };
         let reason = EndReason::Admin;
+        let own = Own { session, auth_time: None };
         let calls: [(&str, Call); 6] = [
             ("refresh", scripts::refresh(&session, slot, &presented, &operation, now)),
-            ("update", scripts::update(&session, slot, OWN, record.header.version, None, b"sealed", &operation, now)),
+            (
+                "update",
+                scripts::update(&session, slot, OWN, None, record.header.version, None, b"sealed", &operation, now),
+            ),
             ("end", scripts::end(&session, slot, None, OWN, reason, &operation, now)),
-            ("end as caller", scripts::end(&healthy, slot, Some(&session), OWN, reason, &operation, now)),
+            ("end as caller", scripts::end(&healthy, slot, Some(&own), OWN, reason, &operation, now)),
             ("touch", scripts::touch(&session, slot, now)),
-            ("list as caller", scripts::list(slot, Some(&session), OWN, None, 10, now)),
+            ("list as caller", scripts::list(slot, Some(&own), OWN, None, 10, now)),
         ];
         for (what, call) in &calls {
             let name = format!("seed {SEED} unreadable {index} {what}: {bytes:?}");

@@ -9,8 +9,8 @@ use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, case_rng, operation, pick, random_header, random_session, random_slot, record_of, shifted,
-    tombstone, without_data,
+    Bench, OTHER, OWN, case_rng, operation, own_token, pick, random_header, random_session, random_slot, record_of,
+    shifted, tombstone, without_data,
 };
 
 async fn compare_touch(bench: &Bench, index: u64) {
@@ -79,16 +79,19 @@ async fn compare_update(bench: &Bench, index: u64) {
         attributes: record.attributes.clone(),
         sealed: sealed.clone(),
     };
+    // A holder's token, of this authentication or of one before a step-up (T-34).
+    let (own, outdated) = own_token(&mut rng, session, &record);
     let (answer, stored) = match liveness(&record.header, epoch, now) {
         _ if absent || tag != OWN => (Updated::Missing, record.clone()),
         Liveness::Ended(reason) => (Updated::Ended(reason), record.clone()),
+        _ if outdated => (Updated::Missing, record.clone()),
         Liveness::Lapsed(reason) => ended(reason),
         Liveness::Alive if expected != version || (seal.is_some() && seal != own_seal) => {
             (Updated::OtherVersion(version), record.clone())
         }
-        Liveness::Alive => (Updated::Done(Box::new(without_data(&done))), done),
+        Liveness::Alive => (Updated::Done(Box::new(without_data(&done)), None), done),
     };
-    let call = scripts::update(&session, slot, tag, expected, seal, &sealed, &operation, now);
+    let call = scripts::update(&session, slot, tag, own.as_ref(), expected, seal, &sealed, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::updated(reply).as_ref(), Ok(&answer), "{name} {round}");
@@ -97,7 +100,7 @@ async fn compare_update(bench: &Bench, index: u64) {
         let events = bench.events(slot.bucket, &operation).await;
         let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
         let told = match answer {
-            Updated::Done(_) => vec!["session.updated"],
+            Updated::Done(..) => vec!["session.updated"],
             _ if stored != record => vec!["session.ended"],
             _ => vec![],
         };
