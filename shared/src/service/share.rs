@@ -138,6 +138,7 @@ mod tests {
             status: ApplicationStatus::Active,
             policy: Policy::default(),
             keys: Vec::new(),
+            receivers: Vec::new(),
             created_at: 0,
             version: 1,
         }
