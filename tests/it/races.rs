@@ -1,5 +1,7 @@
 //! Races between real function processes: whatever the order in which they reach the stores, the promises hold.
 
+#[path = "races/devices.rs"]
+mod devices;
 #[path = "races/limits.rs"]
 mod limits;
 #[path = "races/refresh.rs"]
