@@ -35,7 +35,7 @@ use integration_tests::{Application, Response, Stack, Value, json};
 
 /// Every scope but `missing`.
 fn scopes_without(missing: &str) -> Vec<&'static str> {
-    let all = ["sessions:create", "sessions:read", "sessions:write", "users:manage"];
+    let all = ["sessions:create", "sessions:read", "sessions:write", "users:manage", "devices:manage"];
     all.into_iter().filter(|scope| *scope != missing).collect()
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "races/families.rs"]
 mod families;
+#[path = "races/devices.rs"]
+mod devices;
 #[path = "races/limits.rs"]
 mod limits;
 #[path = "races/refresh.rs"]

@@ -237,6 +237,53 @@ async fn introspection_and_lists_are_one_round_trip() {
     costs(&stack, "list by the holder", list.bearer(&session.access_token), 200, Cost::redis(1)).await;
 }
 
+/// Naming a device costs one DynamoDB update; what concerns devices and documents costs what it says and no more.
+#[tokio::test]
+async fn devices_and_documents_cost_what_they_need() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let named = |user: &str, device: &str| json!({ "userId": user, "device": { "deviceId": device } });
+    let create = |device: &str| app.request("POST", "/sessions").json(&named("ada", device));
+    let dynamodb = |round_trips: u64, calls: &[(&str, u64)]| Cost::redis(round_trips).and_dynamodb(calls);
+    create("warm").send().await.expect(201);
+    costs(&stack, "create on a new device", create("phone"), 201, dynamodb(1, &[("UpdateItem", 1)])).await;
+    let created = costs(&stack, "create on a device", create("phone"), 201, dynamodb(1, &[("UpdateItem", 1)])).await;
+    let session = SessionTokens::from_created(&created);
+    let path = |device: &str, rest: &str| format!("/users/ada/devices/{device}{rest}");
+    let by_holder = |method: &str, path: &str| app.request(method, path).bearer(&session.access_token);
+
+    let list = || app.request("GET", "/users/ada/devices");
+    list().send().await.expect(200);
+    costs(&stack, "list", list(), 200, dynamodb(0, &[("Query", 1)])).await;
+    by_holder("GET", "/users/ada/devices").send().await.expect(200);
+    let by_token = by_holder("GET", "/users/ada/devices");
+    costs(&stack, "list by the holder", by_token, 200, dynamodb(1, &[("Query", 1)])).await;
+
+    let rename = || app.request("PATCH", &path("phone", "")).json(&json!({ "name": "Phone" }));
+    rename().send().await.expect(200);
+    let changed = dynamodb(1, &[("GetItem", 1), ("UpdateItem", 1)]);
+    costs(&stack, "rename", rename(), 200, changed).await;
+    app.request("DELETE", &path("warm", "")).send().await.expect(204);
+    create("laptop").send().await.expect(201);
+    let removed = dynamodb(1, &[("UpdateItem", 1), ("PutItem", 1)]);
+    costs(&stack, "remove", app.request("DELETE", &path("laptop", "")), 204, removed).await;
+    let signed_out = app.request("DELETE", "/sessions/user/ada?deviceId=phone");
+    signed_out.clone().send().await.expect(204);
+    costs(&stack, "end all of a device", signed_out, 204, dynamodb(1, &[("UpdateItem", 1), ("PutItem", 1)])).await;
+
+    let data = path("phone", "/data");
+    let put = |tag: &str| app.request("PUT", &data).header("if-match", tag).json(&json!({ "data": { "a": 1 } }));
+    let patch = |tag: &str| app.request("PATCH", &data).header("if-match", tag).json(&json!({ "data": { "b": 1 } }));
+    put("\"0\"").send().await.expect(200);
+    costs(&stack, "PUT of data", put("\"1\""), 200, dynamodb(1, &[("UpdateItem", 1)])).await;
+    let read = dynamodb(1, &[("GetItem", 1), ("UpdateItem", 1)]);
+    costs(&stack, "PATCH of data", patch("\"2\""), 200, read).await;
+    costs(&stack, "GET of data", app.request("GET", &data), 200, dynamodb(0, &[("GetItem", 1)])).await;
+    let state = || app.request("GET", "/users/ada/state");
+    state().send().await.expect(200);
+    costs(&stack, "GET of the state", state(), 200, dynamodb(0, &[("GetItem", 1)])).await;
+}
+
 /// F-07
 #[tokio::test]
 async fn f_07_a_lost_script_costs_one_round_trip_more_and_no_error() {

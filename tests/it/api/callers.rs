@@ -54,6 +54,8 @@ const TABLE: &str = "
     refresh                    sessions:write   200     401-i    403-s     401-i     401-i    401-r  200    200      200    200    200
     list                       sessions:read    401-m   401-i    403-s     401-i     401-i    200    404-n  401-i    401-i  200    200
     delete-user                users:manage     401-m   401-i    403-s     401-i     401-i    204    404-n  401-i    401-i  204    204
+    devices                    devices:manage   401-m   401-i    403-s     401-i     401-i    200    404-n  401-i    401-i  200    200
+    state                      devices:manage   401-m   401-i    403-s     401-i     401-i    200    404-n  401-i    401-i  200    200
     introspect                 sessions:read    401-m   401-i    403-s     401-i     401-i    200    401-i  401-i    401-i  200    401-i
     revoke                     sessions:write   401-m   401-i    403-s     401-i     401-i    200    401-i  401-i    401-i  200    401-i
     refresh-with-access-token  sessions:write   401-r   401-r    401-r     401-r     401-r    401-r  401-r  401-r    401-r  401-r  401-r
@@ -96,6 +98,7 @@ fn request(stack: &Stack, operation: &str, victim: &SessionTokens, user: &str) -
             stack.request("POST", &format!("{path}/refresh")).json(&json!({ "refreshToken": token }))
         }
         "list" => stack.request("GET", &user_path(user)),
+        "devices" | "state" => stack.request("GET", &format!("/users/{user}/{operation}")),
         "delete-user" => stack.request("DELETE", &user_path(user)),
         "introspect" | "revoke" => {
             stack.request("POST", &format!("/{operation}")).form(&[("token", &victim.refresh_token)])

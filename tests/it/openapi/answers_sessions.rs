@@ -29,6 +29,10 @@ async fn create_session_answers_as_documented() {
     let _: () = redis.del(records).await.expect("deleted");
     api.app("POST", "/sessions", |r| keyed(r).json(&body)).await.expect_problem(404, "not_found");
 
+    let on_device = json!({ "userId": "bob", "device": { "deviceId": "a1f4" } });
+    api.app("POST", "/sessions", |r| r.json(&on_device)).await.expect(201);
+    stack.app.request("PATCH", "/users/bob/devices/a1f4").json(&json!({ "trust": "blocked" })).send().await.expect(200);
+    api.app("POST", "/sessions", |r| r.json(&on_device)).await.expect_problem(403, "device_blocked");
     api.app("POST", "/sessions", |r| r.json(&json!({}))).await.expect_problem(400, "invalid_request");
     api.app("POST", "/sessions", |r| r.json(&too_large())).await.expect_problem(413, "payload_too_large");
     api.app("POST", "/sessions", |r| r.body(FORM, b"userId=alice")).await.expect_problem(415, "unsupported_media_type");
