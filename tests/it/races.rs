@@ -1,9 +1,9 @@
 //! Races between real function processes: whatever the order in which they reach the stores, the promises hold.
 
-#[path = "races/families.rs"]
-mod families;
 #[path = "races/devices.rs"]
 mod devices;
+#[path = "races/families.rs"]
+mod families;
 #[path = "races/limits.rs"]
 mod limits;
 #[path = "races/refresh.rs"]

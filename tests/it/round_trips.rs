@@ -284,6 +284,57 @@ async fn devices_and_documents_cost_what_they_need() {
     costs(&stack, "GET of the state", state(), 200, dynamodb(0, &[("GetItem", 1)])).await;
 }
 
+/// Sessions that nobody shares pay nothing for sharing; through a share a read costs the family's round trip more.
+#[tokio::test]
+async fn sharing_and_step_up_cost_what_they_must() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let scopes = ["sessions:create", "sessions:read", "sessions:write"];
+    let related = json!({ "name": "Related", "scopes": scopes, "groupId": app.record["groupId"] });
+    let related = stack.create_application(related).await;
+    let of = |session: &SessionTokens, rest: &str| format!("/sessions/{}/{rest}", session.session_id);
+    let share = |session: &SessionTokens| {
+        app.request("POST", &of(session, "share")).json(&json!({ "applicationId": related.id }))
+    };
+    let redeem = |code: &Value| related.request("POST", "/sessions/redeem").json(&json!({ "code": code }));
+    let withdraw =
+        |session: &SessionTokens| app.request("DELETE", &of(session, &format!("share?applicationId={}", related.id)));
+    let warm = session_with_data(app, "warm").await;
+    let code = share(&warm).send().await.expect(201).json()["code"].clone();
+    let taken = SessionTokens::from_created(&redeem(&code).send().await);
+    get(&related, &warm).send().await.expect(200);
+    get(app, &warm).send().await.expect(200);
+    change(&related, "PUT", &warm, "\"1\"", json!({})).send().await.expect(200);
+    refresh(&related, &taken, &taken.refresh_token).send().await.expect(200);
+    related.introspect(&taken.access_token).await.expect(200);
+    related.list("warm").await.expect(200);
+    withdraw(&warm).send().await.expect(204);
+    let step_up = |session: &SessionTokens| {
+        let later = stack.now() + Duration::from_secs(5);
+        let later = later.format(&time::format_description::well_known::Rfc3339).expect("a time");
+        app.request("POST", &of(session, "step-up")).json(&json!({ "authTime": later }))
+    };
+    step_up(&warm).send().await.expect(200);
+
+    let session = session_with_data(app, "ada").await;
+    costs(&stack, "another application's, not shared", get(&related, &session), 404, Cost::redis(1)).await;
+    let shared = costs(&stack, "share: read, script", share(&session), 201, Cost::redis(2)).await;
+    let taken = costs(&stack, "redeem: read, script", redeem(&shared.json()["code"]), 201, Cost::redis(2)).await;
+    let taken = SessionTokens::from_created(&taken);
+    costs(&stack, "read by the owner", get(app, &session), 200, Cost::redis(1)).await;
+    costs(&stack, "read through a share", get(&related, &session), 200, Cost::redis(2)).await;
+    let put = change(&related, "PUT", &session, "\"1\"", json!({ "a": 1 }));
+    costs(&stack, "PUT through a share", put, 200, Cost::redis(1)).await;
+    let introspect = related.request("POST", "/introspect").form(&[("token", &taken.access_token)]);
+    costs(&stack, "introspect through a share", introspect, 200, Cost::redis(2)).await;
+    let next = refresh(&related, &taken, &taken.refresh_token);
+    costs(&stack, "refresh through a share", next, 200, Cost::redis(1)).await;
+    costs(&stack, "list", related.request("GET", "/sessions/user/ada"), 200, Cost::redis(1)).await;
+    costs(&stack, "step-up: read, script", step_up(&session), 200, Cost::redis(2)).await;
+    let ledger = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
+    costs(&stack, "withdraw", withdraw(&session), 204, ledger).await;
+}
+
 /// F-07
 #[tokio::test]
 async fn f_07_a_lost_script_costs_one_round_trip_more_and_no_error() {

@@ -108,7 +108,7 @@ async fn i_5_both_clocks_start_anew_within_the_policy() {
         "idleTimeoutSeconds": 600, "idleTimeoutSecondsMax": 1200,
         "absoluteTimeoutSeconds": 3600, "absoluteTimeoutSecondsMax": 7200,
     });
-    let stack = Stack::builder().with_clock().with_policy(policy).start().await;
+    let stack = Stack::builder().with_clock().with_database().with_policy(policy).start().await;
     let session = stack.app.start_session("ada").await;
     let id = &session.session_id;
     for _ in 0..7 {
