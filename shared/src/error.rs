@@ -91,6 +91,18 @@ pub enum Error {
     /// The idempotency key stood for another payload.
     #[error("idempotency key reused")]
     IdempotencyKeyReused,
+    /// Somebody else holds the session's lock.
+    #[error("session locked for {retry_after_seconds} s")]
+    SessionLocked {
+        /// When the lock ends at the latest, unless it is renewed.
+        retry_after_seconds: u64,
+    },
+    /// The lock of the presented token is not held, or not by that token.
+    #[error("lock lost")]
+    LockLost,
+    /// The lock is held and can not be renewed any more.
+    #[error("lock not renewable")]
+    LockNotRenewable,
     /// A dependency did not do its part; nothing is half done, and the same request may succeed.
     #[error("{dependency:?} unavailable: {detail}")]
     Unavailable {

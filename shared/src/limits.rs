@@ -31,6 +31,16 @@ pub const STEP_UP_AGE_SECONDS_MAX: u64 = 24 * 3600;
 /// Largest rate limit, in requests per minute.
 pub const RATE_PER_MINUTE_MAX: u32 = 10_000_000;
 
+/// Default life of a lock.
+pub const LOCK_SECONDS_DEFAULT: u64 = 30;
+/// Longest life of a lock, and of each renewal.
+pub const LOCK_SECONDS_MAX: u64 = 60;
+/// How often a lock is renewed at most. A user has at most [`SESSION_LIMIT_MAX`] sessions of an application and each has
+/// one lock, which bounds the locks of a user.
+pub const LOCK_RENEWALS_MAX: u8 = 10;
+/// How long a lock is held at most, renewals included.
+pub const LOCK_HOLD_SECONDS_MAX: u64 = 300;
+
 /// Life of an access token.
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
 /// Clock leeway of `exp` and `iat`; our tokens carry no `nbf`.

@@ -13,6 +13,7 @@ mod introspection;
 mod jwt_attacks;
 mod limits;
 mod listing;
+mod locks;
 mod merge_patch;
 mod oauth_clients;
 mod payload;

@@ -2,6 +2,8 @@
 
 #[path = "races/limits.rs"]
 mod limits;
+#[path = "races/locks.rs"]
+mod locks;
 #[path = "races/refresh.rs"]
 mod refresh;
 #[path = "races/revocation.rs"]

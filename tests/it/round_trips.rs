@@ -158,6 +158,31 @@ async fn a_change_of_data_is_one_round_trip_when_version_and_data_are_known() {
 }
 
 #[tokio::test]
+async fn a_lock_is_one_round_trip_and_costs_a_change_of_data_none() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let (warm, session) = (session_with_data(app, "ada").await, session_with_data(app, "ada").await);
+    let ask = |session: &SessionTokens, body: Value| {
+        app.request("POST", &format!("/sessions/{}/lock", session.session_id)).json(&body)
+    };
+    let release = |session: &SessionTokens, token: &str| {
+        app.request("DELETE", &format!("/sessions/{}/lock", session.session_id)).header("session-lock", token)
+    };
+    let token = |response: &Response| response.json()["lockToken"].as_str().expect("a token").to_owned();
+    let first = token(&ask(&warm, json!({})).send().await);
+    release(&warm, &first).send().await.expect(204);
+    app.put(&warm.session_id, "*", json!({ "data": {} })).await.expect(200);
+
+    let granted = token(&costs(&stack, "lock", ask(&session, json!({})), 201, Cost::redis(1)).await);
+    costs(&stack, "renew", ask(&session, json!({ "lockToken": granted })), 200, Cost::redis(1)).await;
+    costs(&stack, "locked", ask(&session, json!({})), 423, Cost::redis(1)).await;
+    let put = || change(app, "PUT", &session, "\"1\"", json!({ "cart": [2] }));
+    costs(&stack, "PUT without the lock", put(), 423, Cost::redis(1)).await;
+    costs(&stack, "PUT under the lock", put().header("session-lock", &granted), 200, Cost::redis(1)).await;
+    costs(&stack, "unlock", release(&session, &granted), 204, Cost::redis(1)).await;
+}
+
+#[tokio::test]
 async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     let stack = counted().await;
     let app = &stack.app;

@@ -6,6 +6,8 @@ mod create;
 mod end;
 #[path = "scripts_twin/list.rs"]
 mod list;
+#[path = "scripts_twin/lock.rs"]
+mod lock;
 #[path = "scripts_twin/refresh.rs"]
 mod refresh;
 #[path = "scripts_twin/revoke_user.rs"]

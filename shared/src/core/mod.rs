@@ -20,6 +20,7 @@ pub mod json;
 pub mod jwt_provider;
 pub mod keyring;
 pub mod ledger;
+pub mod lock;
 pub mod policy;
 pub mod record;
 pub mod refresh_decision;

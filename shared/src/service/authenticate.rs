@@ -74,6 +74,14 @@ impl Caller {
         }
     }
 
+    /// What the caller hears when the session of its request is not there: for a holder that is its own.
+    pub fn not_there(&self) -> Error {
+        match self {
+            Caller::Application(_) => Error::NotFound,
+            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
+        }
+    }
+
     /// Whom the audit names.
     pub fn actor(&self) -> Actor {
         match self {

@@ -14,6 +14,7 @@ pub mod inbound;
 pub mod introspect;
 pub mod key_store;
 pub mod list;
+pub mod lock;
 pub mod manage_applications;
 pub mod present;
 pub mod refresh;

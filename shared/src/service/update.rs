@@ -10,6 +10,7 @@ use crate::adapters::redis::scripts::{self, Updated};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::lock::LockToken;
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -32,7 +33,7 @@ pub enum Change {
     Merge(Map<String, Value>),
 }
 
-/// Changes the data of a session. A stated version and its data known: one round trip. `*`, or a patch of data that
+/// Changes the data of a session, under the lock that the caller holds or else under nobody's. A stated version and its data known: one round trip. `*`, or a patch of data that
 /// this environment has not seen: two.
 pub async fn update_session(
     service: &Service,
@@ -40,6 +41,7 @@ pub async fn update_session(
     session: SessionId,
     expected: Expected,
     change: Change,
+    lock: Option<LockToken>,
 ) -> Result<SessionView> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
@@ -68,6 +70,7 @@ pub async fn update_session(
         version,
         seal_mark.as_deref(),
         &sealed.bytes,
+        lock.map(|token| token.owner()),
         &operation,
         now,
     );
@@ -76,11 +79,10 @@ pub async fn update_session(
             session_data::remember(service, session, record.header.version, sealed);
             Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))
         }
-        Updated::Missing => Err(match caller {
-            Caller::Application(_) => Error::NotFound,
-            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
-        }),
+        Updated::Missing => Err(caller.not_there()),
         Updated::Ended(reason) => Err(Error::SessionEnded { reason, asker: caller.asker() }),
+        Updated::Locked(left_millis) => Err(Error::SessionLocked { retry_after_seconds: left_millis.div_ceil(1000) }),
+        Updated::LockLost => Err(Error::LockLost),
         Updated::OtherVersion(current) => Err(match expected {
             Expected::Version(expected) if expected != current => Error::VersionMismatch { current },
             // Same version, other seal (after a store rollback), or a change since `*` was resolved.

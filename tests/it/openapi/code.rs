@@ -44,6 +44,9 @@ fn every_error() -> Vec<Error> {
         Error::IfMatchRequired,
         Error::Internal("for the log".into()),
         Error::unavailable(Dependency::Redis, "for the log"),
+        Error::SessionLocked { retry_after_seconds: 7 },
+        Error::LockLost,
+        Error::LockNotRenewable,
     ];
     for error in &errors {
         match error {
@@ -64,7 +67,10 @@ fn every_error() -> Vec<Error> {
             | Error::IdempotencyKeyReused
             | Error::IfMatchRequired
             | Error::Internal(_)
-            | Error::Unavailable { .. } => {}
+            | Error::Unavailable { .. }
+            | Error::SessionLocked { .. }
+            | Error::LockLost
+            | Error::LockNotRenewable => {}
         }
     }
     errors
@@ -154,6 +160,11 @@ fn words_are_those_of_the_code() {
 #[test]
 fn limits_are_those_of_the_code() {
     let schemas = "/components/schemas";
+    let lock = format!("{schemas}/LockRequest/properties/ttlSeconds");
+    assert_eq!(number(&format!("{lock}/default")), limits::LOCK_SECONDS_DEFAULT);
+    assert_eq!(number(&format!("{lock}/maximum")), limits::LOCK_SECONDS_MAX);
+    let renewals = number(&format!("{schemas}/Lock/properties/renewalsLeft/maximum"));
+    assert_eq!(renewals, u64::from(limits::LOCK_RENEWALS_MAX));
     let usize_limits = [
         ("ShortText/maxLength", limits::SHORT_TEXT_BYTES_MAX),
         ("SessionData/x-max-bytes", limits::SESSION_DATA_BYTES_MAX),
@@ -225,6 +236,10 @@ fn numbers_in_sentences_are_those_of_the_code() {
     says("/components/parameters/IdempotencyKey/description", hours);
     let refresh = "/paths/~1sessions~1{sessionId}~1refresh/post/description";
     says(refresh, format!("({} seconds by default)", limits::REFRESH_GRACE_SECONDS_DEFAULT));
+    let lock = "/paths/~1sessions~1{sessionId}~1lock/post/description";
+    let (lasts, default) = (limits::LOCK_SECONDS_MAX, limits::LOCK_SECONDS_DEFAULT);
+    says(lock, format!("1 to {lasts} seconds ({default} by default)"));
+    says(lock, format!("{} times, for {} seconds", limits::LOCK_RENEWALS_MAX, limits::LOCK_HOLD_SECONDS_MAX));
     let token = format!("{} seconds", limits::ACCESS_TOKEN_SECONDS);
     says("/components/securitySchemes/accessToken/description", token);
     let form = format!("{} bytes", thousands(limits::FORM_BYTES_MAX));

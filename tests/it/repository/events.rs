@@ -40,8 +40,8 @@ fn for_this_stack(event: &str, app: &Application, tokens: &SessionTokens) -> Val
 
 fn status(function: &str) -> u16 {
     match function {
-        "create-session" => 201,
-        "delete-session" | "delete-user-sessions" => 204,
+        "create-session" | "lock-session" => 201,
+        "delete-session" | "delete-user-sessions" | "unlock-session" => 204,
         _ => 200,
     }
 }
@@ -65,6 +65,10 @@ async fn every_sample_event_does_its_work() {
             }
             http += 1;
             let tokens = stack.app.start_session(USER).await;
+            let text = match text.contains("lk_REPLACE") {
+                true => text.replace("lk_REPLACE", &lock(&stack, &tokens).await),
+                false => text,
+            };
             let event = for_this_stack(&text, &stack.app, &tokens);
             let name = format!("{function}/{case}");
             let result = stack.invoke(&function, &event).await;
@@ -74,7 +78,13 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 13, "HTTP events");
+    assert_eq!(http, 15, "HTTP events");
+}
+
+/// Locks a session; the token.
+async fn lock(stack: &Stack, tokens: &SessionTokens) -> String {
+    let request = stack.app.request("POST", &format!("/sessions/{}/lock", tokens.session_id)).json(&json!({}));
+    request.send().await.expect(201).json()["lockToken"].as_str().expect("a token").to_owned()
 }
 
 /// What the event was for has happened.
@@ -87,6 +97,11 @@ async fn effect(stack: &Stack, function: &str, tokens: &SessionTokens, response:
         }
         "get-session" => assert_eq!(response.json()["sessionId"], tokens.session_id.as_str()),
         "update-session" => assert_eq!(response.header("etag"), "\"2\""),
+        "lock-session" => {
+            assert!(response.json()["fence"].as_u64().is_some());
+            app.put(&tokens.session_id, "*", json!({"data": {}})).await.expect_problem(423, "session_locked");
+        }
+        "unlock-session" => drop(app.put(&tokens.session_id, "*", json!({"data": {}})).await.expect(200)),
         "refresh-session" => assert_ne!(response.json()["refreshToken"], tokens.refresh_token.as_str()),
         "introspect" => assert_eq!(response.json()["active"], true),
         "delete-session" | "revoke" => {

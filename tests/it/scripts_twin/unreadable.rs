@@ -6,6 +6,7 @@ use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Call};
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
+use shared::core::lock::{Owner, Wanted};
 use shared::core::record::{Header, State};
 use shared::core::refresh_decision::Presented;
 use shared::core::time::Timestamp;
@@ -39,12 +40,18 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
             judged: None,
         };
         let reason = EndReason::Admin;
-        let calls: [(&str, Call); 6] = [
+        let owner = Owner([7; 16]);
+        let calls: [(&str, Call); 8] = [
             ("refresh", scripts::refresh(&session, slot, &presented, &operation, now)),
-            ("update", scripts::update(&session, slot, OWN, record.header.version, None, b"sealed", &operation, now)),
+            (
+                "update",
+                scripts::update(&session, slot, OWN, record.header.version, None, b"sealed", None, &operation, now),
+            ),
             ("end", scripts::end(&session, slot, None, OWN, reason, &operation, now)),
             ("end as caller", scripts::end(&healthy, slot, Some(&session), OWN, reason, &operation, now)),
             ("touch", scripts::touch(&session, slot, now)),
+            ("lock", scripts::lock(&session, slot, OWN, Wanted::Acquire, owner, 30, &operation, now)),
+            ("unlock", scripts::unlock(&session, slot, OWN, owner, &operation, now)),
             ("list as caller", scripts::list(slot, Some(&session), OWN, None, 10, now)),
         ];
         for (what, call) in &calls {

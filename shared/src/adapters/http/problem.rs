@@ -48,6 +48,9 @@ pub fn row(error: &Error) -> Row {
         Error::IdempotencyKeyReused => {
             (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
         }
+        Error::SessionLocked { .. } => (423, "session_locked", true, "Somebody else holds the session's lock."),
+        Error::LockLost => (409, "lock_lost", false, "The lock is not held by this token."),
+        Error::LockNotRenewable => (409, "lock_not_renewable", false, "The lock can not be renewed any more."),
         Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
         Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
         Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
@@ -93,6 +96,9 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::SessionChanged
         | Error::IdempotencyKeyReused
         | Error::IfMatchRequired
+        | Error::SessionLocked { .. }
+        | Error::LockLost
+        | Error::LockNotRenewable
         | Error::Internal(_)
         | Error::Unavailable { .. } => (&[], None, None),
     };
@@ -153,8 +159,17 @@ fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static st
         };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
-    if matches!(error, Error::Unavailable { .. }) {
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    if let Some(seconds) = retry_after_seconds(error) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+/// When the same request may succeed, for errors that know it.
+fn retry_after_seconds(error: &Error) -> Option<u64> {
+    match error {
+        Error::Unavailable { .. } => Some(RETRY_AFTER_SECONDS),
+        Error::SessionLocked { retry_after_seconds } => Some((*retry_after_seconds).max(1)),
+        _ => None,
     }
 }
 
@@ -187,6 +202,9 @@ mod tests {
             (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
             (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
             (Error::IfMatchRequired, 428, "if_match_required", false),
+            (Error::SessionLocked { retry_after_seconds: 7 }, 423, "session_locked", true),
+            (Error::LockLost, 409, "lock_lost", false),
+            (Error::LockNotRenewable, 409, "lock_not_renewable", false),
             (Error::Internal("secret".into()), 500, "internal_error", false),
             (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
         ];
@@ -196,7 +214,7 @@ mod tests {
             for response in [problem(&error), oauth_problem(&error)] {
                 assert_eq!(response.status().as_u16(), status);
                 assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), status == 401);
-                assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+                assert_eq!(response.headers().contains_key(RETRY_AFTER), [423, 503].contains(&status));
                 let Body::Text(body) = response.into_body() else { panic!("a text body") };
                 assert!(!body.contains("secret"), "{body}");
             }

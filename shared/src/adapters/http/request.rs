@@ -4,6 +4,7 @@ use crate::clock;
 use crate::core::context::ClientContext;
 use crate::core::id::{SessionId, UserId};
 use crate::core::json;
+use crate::core::lock::LockToken;
 use crate::error::{Error, Result};
 use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
@@ -23,6 +24,9 @@ pub struct Incoming {
     /// What operations want the answer to carry.
     pub notes: Notes,
 }
+
+/// The header that carries the owner token of a lock.
+pub const SESSION_LOCK: &str = "Session-Lock";
 
 /// The `If-Match` header.
 pub use crate::service::update::Expected;
@@ -124,6 +128,12 @@ impl Incoming {
         let version =
             version.and_then(|digits| digits.parse::<u32>().ok().filter(|version| version.to_string() == digits));
         version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
+    }
+
+    /// `Session-Lock`: the owner token of a lock.
+    pub fn session_lock(&self) -> Result<Option<LockToken>> {
+        let Some(value) = self.header(SESSION_LOCK)? else { return Ok(None) };
+        LockToken::parse(value.trim()).map(Some).ok_or_else(|| Error::field(SESSION_LOCK, "must be a lock token"))
     }
 
     /// What every operation takes from a request.

@@ -44,6 +44,16 @@ pub fn history(slot: UserSlot) -> String {
     format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
 }
 
+/// The lock of a session; gone when it expires.
+pub fn lock(session: &SessionId) -> String {
+    format!("l:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The highest fencing number issued for a session, which outlives its locks.
+pub fn issued_fences(session: &SessionId) -> String {
+    format!("n:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,7 +70,7 @@ mod tests {
             let id = SessionId::mint(slot, random, &SecretKey::new([2; 32]));
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
-                idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
+                idempotency_claim(slot.bucket, &slot.tag.text()), history(slot), lock(&id), issued_fences(&id),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

@@ -36,21 +36,25 @@ macro_rules! script {
 mod create;
 mod end;
 mod list;
+mod lock;
 mod read;
 mod refresh;
 mod revoke_user;
 mod sweep;
 mod touch;
+mod unlock;
 mod update;
 
 pub use create::{Claim, Created, create, created};
 pub use end::{Ended, end, ended};
 pub use list::{Listed, PageCursor, list, listed};
+pub use lock::{Locked, lock, locked};
 pub use read::{Read, read, read_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
+pub use unlock::{Unlocked, unlock, unlocked};
 pub use update::{Updated, update, updated};
 
 /// A script with its keys and arguments, ready to be sent any number of times.
@@ -120,6 +124,13 @@ fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
     ]
 }
 
+/// [`session_keys`] with the session's lock and the fences issued for it.
+fn lock_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
+    let mut keys = session_keys(session, slot);
+    keys.extend([keys::lock(session), keys::issued_fences(session)]);
+    keys
+}
+
 fn tombstone_millis() -> u64 {
     limits::TOMBSTONE_SECONDS * 1000
 }
@@ -159,6 +170,10 @@ fn integer(value: Option<&Value>) -> Reply<i64> {
         Some(Value::Int(number)) => Ok(*number),
         _ => Err(UnexpectedReply),
     }
+}
+
+fn millis(value: Option<&Value>) -> Reply<u64> {
+    u64::try_from(integer(value)?).map_err(|_| UnexpectedReply)
 }
 
 fn reason(value: Option<&Value>) -> Reply<EndReason> {
