@@ -103,6 +103,12 @@ pub enum Error {
     /// The lock is held and can not be renewed any more.
     #[error("lock not renewable")]
     LockNotRenewable,
+    /// The caller has asked too much in this minute.
+    #[error("rate limited for {retry_after_seconds} s")]
+    RateLimited {
+        /// When the minute is over.
+        retry_after_seconds: u64,
+    },
     /// A dependency did not do its part; nothing is half done, and the same request may succeed.
     #[error("{dependency:?} unavailable: {detail}")]
     Unavailable {

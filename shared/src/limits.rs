@@ -41,6 +41,24 @@ pub const LOCK_RENEWALS_MAX: u8 = 10;
 /// How long a lock is held at most, renewals included.
 pub const LOCK_HOLD_SECONDS_MAX: u64 = 300;
 
+/// The window that rate limits count in.
+pub const RATE_WINDOW_SECONDS: u64 = 60;
+/// An environment leases a quota in this many shares.
+pub const RATE_SHARES: u32 = 20;
+/// Largest share: what an environment may leave unused at most.
+pub const RATE_SHARE_MAX: u32 = 50;
+/// Misses of a source address that an environment counts before it tells Redis, so that garbage costs no round trip. Each
+/// environment may therefore overlook one less in a window.
+pub const MISSES_PER_REPORT: u32 = 10;
+/// Parties whose leases, and whose misses, a warm environment remembers.
+pub const RATE_PARTIES_MAX: usize = 1024;
+/// Default requests per minute of one session's holder.
+pub const HOLDER_PER_MINUTE_DEFAULT: u32 = 600;
+/// Default requests per minute of one source address: a whole office may share it.
+pub const ADDRESS_PER_MINUTE_DEFAULT: u32 = 6000;
+/// Default misses per minute of one caller.
+pub const UNKNOWN_PER_MINUTE_DEFAULT: u32 = 60;
+
 /// Life of an access token.
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
 /// Clock leeway of `exp` and `iat`; our tokens carry no `nbf`.

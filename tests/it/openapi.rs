@@ -2,6 +2,7 @@
 
 mod answers_locks;
 mod answers_oauth;
+mod answers_rates;
 mod answers_sessions;
 mod answers_users;
 mod api;

@@ -8,6 +8,8 @@ mod end;
 mod list;
 #[path = "scripts_twin/lock.rs"]
 mod lock;
+#[path = "scripts_twin/rate.rs"]
+mod rate;
 #[path = "scripts_twin/refresh.rs"]
 mod refresh;
 #[path = "scripts_twin/revoke_user.rs"]

@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 11] = [
+pub const EVENT_TYPES: [&str; 12] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -17,6 +17,7 @@ pub const EVENT_TYPES: [&str; 11] = [
     "session.locked",
     "session.unlocked",
     "lock.refused",
+    "security.probing",
 ];
 
 /// Who caused an event.

@@ -22,6 +22,7 @@ pub mod keyring;
 pub mod ledger;
 pub mod lock;
 pub mod policy;
+pub mod rate;
 pub mod record;
 pub mod refresh_decision;
 pub mod refresh_token;

@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use super::inbound::Inbound;
+use super::rate::{self, Account};
 use super::runtime::Service;
 use crate::core::access_token::{self, Claims};
 use crate::core::application::{Application, ApplicationStatus, Scope};
@@ -96,8 +97,21 @@ pub fn tag(application: &Application) -> Result<[u8; 8]> {
     application.id().map(|id| id.tag()).ok_or_else(|| Error::Internal("application id out of grammar".into()))
 }
 
-/// Authenticates a caller by an application key or an access token.
+/// Authenticates a caller by an application key or an access token, and holds it to its rate limits.
 pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let outcome = identify(service, inbound).await;
+    rate::admit(service, inbound, &outcome).await?;
+    outcome
+}
+
+/// Authenticates a caller without a rate limit: logging out always works.
+pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let caller = recognise(service, inbound).await?;
+    let _ = inbound.account.set(Account::of(&caller)?);
+    Ok(caller)
+}
+
+async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
     let now = inbound.now;
     match &inbound.credential {
         None => Err(Error::CredentialMissing),
@@ -119,8 +133,21 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
     }
 }
 
-/// Authenticates an OAuth client (RFC 6749 §2.3): its key as Bearer, or HTTP Basic.
+/// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
 pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let caller = Caller::Application(recognise_client(service, inbound).await?);
+    let _ = inbound.account.set(Account::of(&caller)?);
+    Ok(caller.application().clone())
+}
+
+/// [`oauth_client`], held to its rate limits.
+pub async fn limited_oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let outcome = oauth_client(service, inbound).await.map(Caller::Application);
+    rate::admit(service, inbound, &outcome).await?;
+    outcome.map(|caller| caller.application().clone())
+}
+
+async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),

@@ -3,6 +3,7 @@
 use super::authenticate;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::rate;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Claim, Created};
@@ -78,6 +79,10 @@ pub struct CreatedSession {
 
 /// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
 pub async fn create_session(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
+    rate::watch(service, inbound, create(service, inbound, request)).await
+}
+
+async fn create(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
     let now = inbound.now;
     let application = authenticate::application(service, inbound, Scope::SessionsCreate).await?;
     let (token_ring, pseudonyms, routing) = tokio::try_join!(

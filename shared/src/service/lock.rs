@@ -2,6 +2,7 @@
 
 use super::authenticate::{Caller, authenticate};
 use super::inbound::Inbound;
+use super::rate;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Locked, Unlocked};
 use crate::core::application::Scope;
@@ -38,6 +39,10 @@ pub struct GrantedLock {
 
 /// Grants the lock of a session to a new owner, or renews it for its owner.
 pub async fn lock_session(service: &Service, inbound: &Inbound, request: LockRequest) -> Result<GrantedLock> {
+    rate::watch(service, inbound, grant(service, inbound, request)).await
+}
+
+async fn grant(service: &Service, inbound: &Inbound, request: LockRequest) -> Result<GrantedLock> {
     let (now, session) = (inbound.now, request.session);
     let caller = writer(service, inbound, session).await?;
     let slot = session.user_slot(service.keys.routing().await?);
@@ -66,6 +71,10 @@ pub async fn lock_session(service: &Service, inbound: &Inbound, request: LockReq
 
 /// Releases the lock of a session for the owner of its token.
 pub async fn unlock_session(service: &Service, inbound: &Inbound, session: SessionId, token: LockToken) -> Result<()> {
+    rate::watch(service, inbound, release(service, inbound, session, token)).await
+}
+
+async fn release(service: &Service, inbound: &Inbound, session: SessionId, token: LockToken) -> Result<()> {
     let caller = writer(service, inbound, session).await?;
     let slot = session.user_slot(service.keys.routing().await?);
     let (tag, operation) = (caller.application_tag()?, inbound.operation(&caller.actor())?);

@@ -17,6 +17,7 @@ pub mod list;
 pub mod lock;
 pub mod manage_applications;
 pub mod present;
+pub mod rate;
 pub mod refresh;
 pub mod revoke;
 pub mod rotate_keys;

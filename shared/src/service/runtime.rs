@@ -3,6 +3,7 @@
 use super::applications::ApplicationCache;
 use super::caches::{OpenedData, VerifiedTokens};
 use super::key_store::KeyStore;
+use super::rate::Limiter;
 use super::state::State;
 use crate::adapters::aws::Aws;
 use crate::adapters::dynamodb::applications::Applications;
@@ -38,6 +39,8 @@ pub struct Service {
     pub verified: VerifiedTokens,
     /// Opened session data.
     pub opened: OpenedData,
+    /// Leases and misses.
+    pub limiter: Limiter,
 }
 
 impl Service {
@@ -63,6 +66,7 @@ impl Service {
             users: Users::new(dynamodb, tables.users),
             verified: VerifiedTokens::default(),
             opened: OpenedData::default(),
+            limiter: Limiter::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use super::authenticate::{Caller, authenticate};
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::rate;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts::{self, Updated};
@@ -36,6 +37,17 @@ pub enum Change {
 /// Changes the data of a session, under the lock that the caller holds or else under nobody's. A stated version and its data known: one round trip. `*`, or a patch of data that
 /// this environment has not seen: two.
 pub async fn update_session(
+    service: &Service,
+    inbound: &Inbound,
+    session: SessionId,
+    expected: Expected,
+    change: Change,
+    lock: Option<LockToken>,
+) -> Result<SessionView> {
+    rate::watch(service, inbound, write(service, inbound, session, expected, change, lock)).await
+}
+
+async fn write(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,

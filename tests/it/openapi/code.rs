@@ -47,6 +47,7 @@ fn every_error() -> Vec<Error> {
         Error::SessionLocked { retry_after_seconds: 7 },
         Error::LockLost,
         Error::LockNotRenewable,
+        Error::RateLimited { retry_after_seconds: 7 },
     ];
     for error in &errors {
         match error {
@@ -70,7 +71,8 @@ fn every_error() -> Vec<Error> {
             | Error::Unavailable { .. }
             | Error::SessionLocked { .. }
             | Error::LockLost
-            | Error::LockNotRenewable => {}
+            | Error::LockNotRenewable
+            | Error::RateLimited { .. } => {}
         }
     }
     errors
@@ -191,6 +193,8 @@ fn limits_are_those_of_the_code() {
     }
     assert_eq!(number(&format!("{schemas}/AccessTokenSeconds/maximum")), limits::ACCESS_TOKEN_SECONDS);
     assert_eq!(number(&format!("{schemas}/Version/maximum")), u64::from(u32::MAX));
+    let minute = number("/components/headers/RetryAfterMinute/schema/maximum");
+    assert_eq!(minute, limits::RATE_WINDOW_SECONDS);
     let key = "/components/parameters/IdempotencyKey/schema/maxLength";
     assert_eq!(number(key), limits::IDEMPOTENCY_KEY_BYTES_MAX as u64);
     assert_eq!(document()["components"]["headers"]["RetryAfter"]["example"], json!(limits::RETRY_AFTER_SECONDS));

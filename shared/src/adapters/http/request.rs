@@ -15,6 +15,7 @@ use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, I
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde::de::DeserializeOwned;
+use std::sync::OnceLock;
 
 /// A request as handlers see it.
 pub struct Incoming {
@@ -144,6 +145,7 @@ impl Incoming {
             request_id: self.request_id.clone(),
             now: clock::now(),
             notes: self.notes.clone(),
+            account: OnceLock::new(),
         })
     }
 

@@ -3,6 +3,7 @@
 //! sessions that an index or a queue names.)
 
 use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::rate::Place;
 
 /// The hash tag, `{b<hex3>}`.
 pub fn hash_tag(bucket: Bucket) -> String {
@@ -54,11 +55,17 @@ pub fn issued_fences(session: &SessionId) -> String {
     format!("n:{}:{}", hash_tag(session.bucket()), session.key_text())
 }
 
+/// What a party has leased, or missed, in this minute.
+pub fn rate(place: &Place) -> String {
+    format!("r:{}:{}", hash_tag(place.bucket), place.digest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::crypto::SecretKey;
     use crate::core::id::UserId;
+    use crate::core::rate::{Counted, Party};
     use proptest::prelude::*;
 
     proptest! {
@@ -71,6 +78,7 @@ mod tests {
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
                 idempotency_claim(slot.bucket, &slot.tag.text()), history(slot), lock(&id), issued_fences(&id),
+                rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");
