@@ -115,6 +115,24 @@ pub enum Error {
     /// Only the application that owns the session may do this.
     #[error("only the owner may do this")]
     OwnerOnly,
+    /// Somebody else holds the session's lock.
+    #[error("session locked for {retry_after_seconds} s")]
+    SessionLocked {
+        /// When the lock ends at the latest, unless it is renewed.
+        retry_after_seconds: u64,
+    },
+    /// The lock of the presented token is not held, or not by that token.
+    #[error("lock lost")]
+    LockLost,
+    /// The lock is held and can not be renewed any more.
+    #[error("lock not renewable")]
+    LockNotRenewable,
+    /// The caller has asked too much in this minute.
+    #[error("rate limited for {retry_after_seconds} s")]
+    RateLimited {
+        /// When the minute is over.
+        retry_after_seconds: u64,
+    },
     /// A dependency did not do its part; nothing is half done, and the same request may succeed.
     #[error("{dependency:?} unavailable: {detail}")]
     Unavailable {

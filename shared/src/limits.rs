@@ -31,6 +31,34 @@ pub const STEP_UP_AGE_SECONDS_MAX: u64 = 24 * 3600;
 /// Largest rate limit, in requests per minute.
 pub const RATE_PER_MINUTE_MAX: u32 = 10_000_000;
 
+/// Default life of a lock.
+pub const LOCK_SECONDS_DEFAULT: u64 = 30;
+/// Longest life of a lock, and of each renewal.
+pub const LOCK_SECONDS_MAX: u64 = 60;
+/// How often a lock is renewed at most. A user has at most [`SESSION_LIMIT_MAX`] sessions of an application and each has
+/// one lock, which bounds the locks of a user.
+pub const LOCK_RENEWALS_MAX: u8 = 10;
+/// How long a lock is held at most, renewals included.
+pub const LOCK_HOLD_SECONDS_MAX: u64 = 300;
+
+/// The window that rate limits count in.
+pub const RATE_WINDOW_SECONDS: u64 = 60;
+/// An environment leases a quota in this many shares.
+pub const RATE_SHARES: u32 = 20;
+/// Largest share: what an environment may leave unused at most.
+pub const RATE_SHARE_MAX: u32 = 50;
+/// Misses of a source address that an environment counts before it tells Redis, so that garbage costs no round trip. Each
+/// environment may therefore overlook one less in a window.
+pub const MISSES_PER_REPORT: u32 = 10;
+/// Parties whose leases, and whose misses, a warm environment remembers.
+pub const RATE_PARTIES_MAX: usize = 1024;
+/// Default requests per minute of one session's holder.
+pub const HOLDER_PER_MINUTE_DEFAULT: u32 = 600;
+/// Default requests per minute of one source address: a whole office may share it.
+pub const ADDRESS_PER_MINUTE_DEFAULT: u32 = 6000;
+/// Default misses per minute of one caller.
+pub const UNKNOWN_PER_MINUTE_DEFAULT: u32 = 60;
+
 /// Life of an access token.
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
 /// Clock leeway of `exp` and `iat`; our tokens carry no `nbf`.

@@ -15,10 +15,13 @@ mod introspection;
 mod jwt_attacks;
 mod limits;
 mod listing;
+mod locks;
 mod merge_patch;
 mod oauth_clients;
 mod payload;
 mod policy_rules;
+mod probing;
+mod rate_limits;
 mod refresh;
 mod revocation;
 mod sessions;
@@ -67,10 +70,12 @@ fn refused_fields(response: &Response) -> Vec<String> {
     errors.iter().map(|error| error["field"].as_str().expect("a field").to_owned()).collect()
 }
 
-/// All that tells two responses apart, the request's own id aside.
+/// All that tells two responses apart, the request's own id and the caller's own count of requests aside.
 fn face(response: &Response) -> (u16, BTreeMap<String, String>, String) {
     let mut headers = response.headers.clone();
-    headers.remove("x-request-id");
+    for own in ["x-request-id", "ratelimit", "ratelimit-policy"] {
+        headers.remove(own);
+    }
     (response.status, headers, response.text())
 }
 

@@ -1,7 +1,9 @@
 //! The OpenAPI document against the template, the code, and real responses of every operation.
 
 mod answers_devices;
+mod answers_locks;
 mod answers_oauth;
+mod answers_rates;
 mod answers_sessions;
 mod answers_sharing;
 mod answers_users;

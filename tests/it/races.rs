@@ -6,6 +6,8 @@ mod devices;
 mod families;
 #[path = "races/limits.rs"]
 mod limits;
+#[path = "races/locks.rs"]
+mod locks;
 #[path = "races/refresh.rs"]
 mod refresh;
 #[path = "races/revocation.rs"]

@@ -96,14 +96,20 @@ async fn a_read_is_one_round_trip_and_two_when_activity_is_due() {
     get(app, &session).send().await.expect(200);
     costs(&stack, "application", get(app, &session), 200, Cost::redis(1)).await;
     costs(&stack, "application, data not seen before", get(app, &other), 200, Cost::redis(1)).await;
+    // The first holder of all takes a share of its address's quota and brings the script along.
+    get(app, &other).bearer(&other.access_token).send().await.expect(200);
     let own = get(app, &session).bearer(&session.access_token);
-    costs(&stack, "holder, token not seen before", own.clone(), 200, Cost::redis(1)).await;
+    costs(&stack, "holder, not seen before: a share of its quota", own.clone(), 200, Cost::redis(2)).await;
     costs(&stack, "holder", own, 200, Cost::redis(1)).await;
+    let refreshed = app.refresh(&session.session_id, &session.refresh_token).await.expect(200).json();
+    let renewed = get(app, &session).bearer(refreshed["accessToken"].as_str().expect("a token"));
+    costs(&stack, "holder, token not seen before", renewed, 200, Cost::redis(1)).await;
     let another = get(app, &other).bearer(&session.access_token);
     costs(&stack, "holder, another own session", another, 200, Cost::redis(1)).await;
     let stranger = app.start_session("bob").await;
     let foreign = get(app, &stranger).bearer(&session.access_token);
-    costs(&stack, "holder, a stranger's session", foreign, 404, Cost::redis(0)).await;
+    foreign.clone().send().await.expect(404);
+    costs(&stack, "holder, a stranger's session: counted as a miss", foreign, 404, Cost::redis(1)).await;
 
     let body = json!({ "userId": "ada", "idleTimeoutSeconds": 60 });
     let short = SessionTokens::from_created(&app.create_session(body).await);
@@ -158,6 +164,31 @@ async fn a_change_of_data_is_one_round_trip_when_version_and_data_are_known() {
 }
 
 #[tokio::test]
+async fn a_lock_is_one_round_trip_and_costs_a_change_of_data_none() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let (warm, session) = (session_with_data(app, "ada").await, session_with_data(app, "ada").await);
+    let ask = |session: &SessionTokens, body: Value| {
+        app.request("POST", &format!("/sessions/{}/lock", session.session_id)).json(&body)
+    };
+    let release = |session: &SessionTokens, token: &str| {
+        app.request("DELETE", &format!("/sessions/{}/lock", session.session_id)).header("session-lock", token)
+    };
+    let token = |response: &Response| response.json()["lockToken"].as_str().expect("a token").to_owned();
+    let first = token(&ask(&warm, json!({})).send().await);
+    release(&warm, &first).send().await.expect(204);
+    app.put(&warm.session_id, "*", json!({ "data": {} })).await.expect(200);
+
+    let granted = token(&costs(&stack, "lock", ask(&session, json!({})), 201, Cost::redis(1)).await);
+    costs(&stack, "renew", ask(&session, json!({ "lockToken": granted })), 200, Cost::redis(1)).await;
+    costs(&stack, "locked", ask(&session, json!({})), 423, Cost::redis(1)).await;
+    let put = || change(app, "PUT", &session, "\"1\"", json!({ "cart": [2] }));
+    costs(&stack, "PUT without the lock", put(), 423, Cost::redis(1)).await;
+    costs(&stack, "PUT under the lock", put().header("session-lock", &granted), 200, Cost::redis(1)).await;
+    costs(&stack, "unlock", release(&session, &granted), 204, Cost::redis(1)).await;
+}
+
+#[tokio::test]
 async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     let stack = counted().await;
     let app = &stack.app;
@@ -176,9 +207,15 @@ async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     assert_eq!(retried.json()["refreshToken"], third.as_str());
     let moved = costs(&stack, "context changed", stated(&third, "198.51.100.7"), 200, Cost::redis(2)).await;
     let fourth = moved.json()["refreshToken"].as_str().expect("a token").to_owned();
-    let holder = refresh(app, &session, &fourth).anonymous().source_ip("198.51.100.8").user_agent("agent");
-    costs(&stack, "by the holder", holder, 200, Cost::redis(1)).await;
-    costs(&stack, "garbage", refresh(app, &session, "rt_AAAA"), 401, Cost::redis(0)).await;
+    let holder = |token: &str| refresh(app, &session, token).anonymous().source_ip("198.51.100.8").user_agent("agent");
+    // The first from an address takes a share of its quota and brings the script along.
+    let fifth = holder(&fourth).send().await.expect(200).json()["refreshToken"].as_str().expect("a token").to_owned();
+    costs(&stack, "by the holder", holder(&fifth), 200, Cost::redis(1)).await;
+    for garbage in 1..=9 {
+        let name = format!("garbage {garbage}");
+        costs(&stack, &name, refresh(app, &session, "rt_AAAA"), 401, Cost::redis(0)).await;
+    }
+    costs(&stack, "garbage 10: counted, by a new script", refresh(app, &session, "rt_AAAA"), 401, Cost::redis(2)).await;
     let replayed = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
     costs(&stack, "replay, with its ledger entry", stated(&second, "203.0.113.11"), 401, replayed).await;
 }
@@ -234,7 +271,35 @@ async fn introspection_and_lists_are_one_round_trip() {
     costs(&stack, "garbage", introspect("garbage"), 200, Cost::redis(0)).await;
     let list = app.request("GET", "/sessions/user/ada");
     costs(&stack, "list", list.clone(), 200, Cost::redis(1)).await;
-    costs(&stack, "list by the holder", list.bearer(&session.access_token), 200, Cost::redis(1)).await;
+    let by_holder = list.bearer(&session.access_token);
+    by_holder.clone().send().await.expect(200);
+    costs(&stack, "list by the holder", by_holder, 200, Cost::redis(1)).await;
+}
+
+/// A quota costs a round trip per share of a twentieth, 50 permits at most, and none in between.
+#[tokio::test]
+async fn a_quota_is_taken_in_shares() {
+    let stack = counted().await;
+    let policy = json!({ "rateLimits": { "applicationPerMinute": 200 } });
+    let app = stack.create_application(json!({ "name": "Limited", "scopes": ["sessions:create", "sessions:read"],
+        "policy": policy }));
+    let app = app.await;
+    let session = app.start_session("ada").await;
+    stack.clock().freeze();
+    get(&app, &session).send().await.expect(200);
+    for share in 0..3 {
+        for request in 2..=10 {
+            let name = format!("share {share}, request {request}");
+            costs(&stack, &name, get(&app, &session), 200, Cost::redis(1)).await;
+        }
+        costs(&stack, "a new share", get(&app, &session), 200, Cost::redis(2)).await;
+    }
+    // Past the quota nothing is asked until the minute is over.
+    while get(&app, &session).send().await.status == 200 {}
+    costs(&stack, "over the quota", get(&app, &session), 429, Cost::redis(0)).await;
+    stack.advance(Duration::from_secs(61));
+    get(&app, &session).send().await.expect(200);
+    costs(&stack, "the next minute", get(&app, &session), 200, Cost::redis(1)).await;
 }
 
 /// Naming a device costs one DynamoDB update; what concerns devices and documents costs what it says and no more.

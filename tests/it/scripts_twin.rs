@@ -10,6 +10,10 @@ mod end_device;
 mod families;
 #[path = "scripts_twin/list.rs"]
 mod list;
+#[path = "scripts_twin/lock.rs"]
+mod lock;
+#[path = "scripts_twin/rate.rs"]
+mod rate;
 #[path = "scripts_twin/refresh.rs"]
 mod refresh;
 #[path = "scripts_twin/revoke_user.rs"]

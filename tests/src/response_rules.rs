@@ -3,12 +3,14 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 10] = [
+pub const ALLOWED_HEADERS: [&str; 12] = [
     "allow",
     "cache-control",
     "content-type",
     "etag",
     "location",
+    "ratelimit",
+    "ratelimit-policy",
     "retry-after",
     "strict-transport-security",
     "www-authenticate",

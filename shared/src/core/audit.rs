@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 18] = [
+pub const EVENT_TYPES: [&str; 22] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -24,6 +24,10 @@ pub const EVENT_TYPES: [&str; 18] = [
     "share.withdrawn",
     "share.refused",
     "session.stepped_up",
+    "session.locked",
+    "session.unlocked",
+    "lock.refused",
+    "security.probing",
 ];
 
 /// Who caused an event.

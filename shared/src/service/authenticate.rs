@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use super::inbound::Inbound;
+use super::rate::{self, Account};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::Own;
 use crate::core::access_token::{self, Claims};
@@ -83,6 +84,14 @@ impl Caller {
         }
     }
 
+    /// What the caller hears when the session of its request is not there: for a holder that is its own.
+    pub fn not_there(&self) -> Error {
+        match self {
+            Caller::Application(_) => Error::NotFound,
+            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
+        }
+    }
+
     /// Whom the audit names.
     pub fn actor(&self) -> Actor {
         match self {
@@ -97,8 +106,21 @@ pub fn tag(application: &Application) -> Result<[u8; 8]> {
     application.id().map(|id| id.tag()).ok_or_else(|| Error::Internal("application id out of grammar".into()))
 }
 
-/// Authenticates a caller by an application key or an access token.
+/// Authenticates a caller by an application key or an access token, and holds it to its rate limits.
 pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let outcome = identify(service, inbound).await;
+    rate::admit(service, inbound, &outcome).await?;
+    outcome
+}
+
+/// Authenticates a caller without a rate limit: logging out always works.
+pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let caller = recognise(service, inbound).await?;
+    let _ = inbound.account.set(Account::of(&caller)?);
+    Ok(caller)
+}
+
+async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
     let now = inbound.now;
     match &inbound.credential {
         None => Err(Error::CredentialMissing),
@@ -120,8 +142,21 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
     }
 }
 
-/// Authenticates an OAuth client (RFC 6749 §2.3): its key as Bearer, or HTTP Basic.
+/// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
 pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let caller = Caller::Application(recognise_client(service, inbound).await?);
+    let _ = inbound.account.set(Account::of(&caller)?);
+    Ok(caller.application().clone())
+}
+
+/// [`oauth_client`], held to its rate limits.
+pub async fn limited_oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let outcome = oauth_client(service, inbound).await.map(Caller::Application);
+    rate::admit(service, inbound, &outcome).await?;
+    outcome.map(|caller| caller.application().clone())
+}
+
+async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),

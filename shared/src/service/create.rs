@@ -4,6 +4,7 @@ use super::authenticate;
 use super::devices;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::rate;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::dynamodb::devices::{Device, Sighting};
@@ -86,6 +87,10 @@ pub struct CreatedSession {
 
 /// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
 pub async fn create_session(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
+    rate::watch(service, inbound, create(service, inbound, request)).await
+}
+
+async fn create(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
     let now = inbound.now;
     let application = authenticate::application(service, inbound, Scope::SessionsCreate).await?;
     let (token_ring, pseudonyms, routing) = tokio::try_join!(
@@ -106,12 +111,13 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
     let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
     // The device's epoch may rise between reading it and the script; then the device is looked at once more.
     for _ in 0..2 {
+        // Boxed: the futures of the SDK are deep.
         let device = match &request.device.device_id {
-            Some(device_id) => Some(devices::sighted(service, slot, device_id, &sighting, now).await?),
+            Some(device_id) => Some(Box::pin(devices::sighted(service, slot, device_id, &sighting, now)).await?),
             None => None,
         };
         let device = match device {
-            Some(device) => Some(prove(service, slot, device, &application, &request, now).await?),
+            Some(device) => Some(Box::pin(prove(service, slot, device, &application, &request, now)).await?),
             None => None,
         };
         let OnDevice { trust, epoch: device_epoch, rules } = on_device(&application, device.as_ref(), &sighting);

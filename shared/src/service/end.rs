@@ -1,8 +1,9 @@
 //! Ending one session: ledger first, then Redis. Needs neither KMS nor PostgreSQL.
 
-use super::authenticate::{Caller, authenticate};
+use super::authenticate::{Caller, identify};
 use super::get;
 use super::inbound::Inbound;
+use super::rate;
 use super::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Ended};
@@ -25,8 +26,12 @@ pub enum Progress {
 /// Ends a session for its owner's application or its holder; for an application that shares it and for the holder of such
 /// a share, the share. Idempotent.
 pub async fn end_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Progress> {
+    rate::watch(service, inbound, end(service, inbound, session)).await
+}
+
+async fn end(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Progress> {
     let now = inbound.now;
-    let caller = authenticate(service, inbound).await?;
+    let caller = identify(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
     let slot = session.user_slot(service.keys.routing().await?);
     let reason = match &caller {

@@ -1,10 +1,11 @@
 //! Ending all sessions of a user, or those of one device.
 
-use super::authenticate::{Caller, authenticate};
+use super::authenticate::{Caller, identify};
 use super::devices;
 use super::end::{Progress, in_order};
 use super::get;
 use super::inbound::Inbound;
+use super::rate;
 use super::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
@@ -28,8 +29,12 @@ pub enum Which {
 
 /// Ends sessions of a user. All (or all but one) is an epoch: complete whatever the index says, in constant time.
 pub async fn end_user_sessions(service: &Service, inbound: &Inbound, user: &UserId, which: Which) -> Result<Progress> {
+    rate::watch(service, inbound, end(service, inbound, user, which)).await
+}
+
+async fn end(service: &Service, inbound: &Inbound, user: &UserId, which: Which) -> Result<Progress> {
     let now = inbound.now;
-    let caller = authenticate(service, inbound).await?;
+    let caller = identify(service, inbound).await?;
     caller.require(Scope::UsersManage)?;
     let slot = user_slot(service, &caller, user, now).await?;
     if let Caller::Holder(holder) = &caller {

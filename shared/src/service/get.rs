@@ -3,6 +3,7 @@
 use super::authenticate::{Caller, authenticate};
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::rate;
 use super::reach::{Reached, reach};
 use super::runtime::Service;
 use super::session_data;
@@ -17,6 +18,10 @@ use crate::error::{Asker, Error, Result};
 
 /// Reads a session with its data, and slides its idle timeout.
 pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<SessionView> {
+    rate::watch(service, inbound, read(service, inbound, session)).await
+}
+
+async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Result<SessionView> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;

@@ -1,13 +1,14 @@
 //! What every request brings besides its own parameters, and what its answer should carry besides its body.
 
 use super::authenticate::Credential;
+use super::rate::Account;
 use super::runtime;
 use crate::adapters::redis::scripts::Operation;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::time::Timestamp;
 use crate::error::Result;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A request as every operation sees it.
 pub struct Inbound {
@@ -21,6 +22,8 @@ pub struct Inbound {
     pub now: Timestamp,
     /// What the answer should say besides its body.
     pub notes: Notes,
+    /// Whom the request is reckoned to, once its caller is known.
+    pub account: OnceLock<Account>,
 }
 
 impl Inbound {

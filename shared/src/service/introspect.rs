@@ -1,7 +1,8 @@
 //! Token introspection, RFC 7662: access and refresh tokens, one round trip (two through a share), no activity recorded.
 
-use super::authenticate::{self, oauth_client, verify_token};
+use super::authenticate::{self, limited_oauth_client, verify_token};
 use super::inbound::Inbound;
+use super::rate;
 use super::reach::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
@@ -55,8 +56,12 @@ const INACTIVE: Introspection = Introspection::Inactive { active: false };
 
 /// Introspects a token for one of the applications.
 pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Result<Introspection> {
+    rate::watch(service, inbound, look_up(service, inbound, token)).await
+}
+
+async fn look_up(service: &Service, inbound: &Inbound, token: &str) -> Result<Introspection> {
     let now = inbound.now;
-    let application = oauth_client(service, inbound).await?;
+    let application = limited_oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsRead) {
         return Err(Error::InsufficientScope(Scope::SessionsRead));
     }

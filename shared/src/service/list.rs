@@ -5,6 +5,7 @@ use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::rate;
 use super::reach::Reached;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed, PageCursor};
@@ -30,6 +31,16 @@ pub struct SessionPage {
 
 /// Lists the live sessions of a user.
 pub async fn list_user_sessions(
+    service: &Service,
+    inbound: &Inbound,
+    user: &UserId,
+    cursor: Option<PageCursor>,
+    page_size: usize,
+) -> Result<SessionPage> {
+    rate::watch(service, inbound, page(service, inbound, user, cursor, page_size)).await
+}
+
+async fn page(
     service: &Service,
     inbound: &Inbound,
     user: &UserId,

@@ -3,6 +3,7 @@
 use super::authenticate::{self, Caller, Credential};
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::rate;
 use super::reach::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
@@ -51,6 +52,10 @@ pub async fn refresh_session(
     inbound: &Inbound,
     request: RefreshRequest,
 ) -> Result<RefreshedSession> {
+    rate::watch(service, inbound, exchange(service, inbound, request)).await
+}
+
+async fn exchange(service: &Service, inbound: &Inbound, request: RefreshRequest) -> Result<RefreshedSession> {
     let now = inbound.now;
     let ring = service.keys.ring(Purpose::Token).await?;
     let token = RefreshToken::verify(&request.refresh_token, |id| ring.by_id(KeyUse::Mac, id))
@@ -65,7 +70,8 @@ pub async fn refresh_session(
     };
     let slot = token.session.user_slot(service.keys.routing().await?);
     if backend.is_none() {
-        owner_is_served(service, &token, slot, now).await?;
+        let application = owner(service, &token, slot, now).await?;
+        rate::admit_source(service, inbound, application).await?;
     }
     let actor = if backend.is_some() { Actor::Application } else { Actor::Holder };
     let operation = inbound.operation(&actor)?;
@@ -125,26 +131,30 @@ async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> 
 /// Refuses tokens of a disabled application before the script runs. A generation used up for an answer that is never
 /// given would look like a replay once the application is served again, and end an honest user's session. The token
 /// names its application by tag; an environment that has not met the tag looks into the record, one round trip more.
-async fn owner_is_served(service: &Service, token: &RefreshToken, slot: UserSlot, now: Timestamp) -> Result<()> {
+async fn owner(
+    service: &Service,
+    token: &RefreshToken,
+    slot: UserSlot,
+    now: Timestamp,
+) -> Result<Option<Arc<Application>>> {
     if let Some(id) = service.applications.id_of(token.application_tag) {
-        return is_served(service, &id, now).await;
+        return served(service, &id, now).await.map(Some);
     }
     let reply = service.state.command(&scripts::read(&[token.session], slot)).await?;
     let record = scripts::read_reply(reply)?.0.into_iter().next().flatten();
     let reached = reach(service, token.session, record, token.application_tag).await?;
     let id = reached.and_then(|reached| ApplicationId::parse(&reached.record.attributes.application_id));
     match id.filter(|id| id.tag() == token.application_tag) {
-        Some(id) => is_served(service, &id, now).await,
+        Some(id) => served(service, &id, now).await.map(Some),
         // No record of the family, or a tombstone: the script says which.
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 
-async fn is_served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<()> {
+async fn served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<Arc<Application>> {
     let application = service.applications.get(id, now).await?;
     application
         .filter(|application| application.status == ApplicationStatus::Active)
-        .map(drop)
         .ok_or(Error::CredentialInvalid("application unknown or disabled"))
 }
 
@@ -158,7 +168,7 @@ async fn respond(
 ) -> Result<RefreshedSession> {
     let id = ApplicationId::parse(&record.attributes.application_id)
         .ok_or_else(|| Error::Internal("application id out of grammar".into()))?;
-    is_served(service, &id, now).await?;
+    served(service, &id, now).await?;
     Ok(RefreshedSession {
         tokens: present::tokens(service, session, &record, record.header.generation, now).await?,
         session: SessionView::new(session, &record, None).with_current(direct.then_some(true)),

@@ -3,6 +3,7 @@
 use super::applications::ApplicationCache;
 use super::caches::{OpenedData, VerifiedTokens};
 use super::key_store::KeyStore;
+use super::rate::Limiter;
 use super::state::State;
 use crate::adapters::aws::Aws;
 use crate::adapters::dynamodb::applications::Applications;
@@ -41,6 +42,8 @@ pub struct Service {
     pub verified: VerifiedTokens,
     /// Opened session data.
     pub opened: OpenedData,
+    /// Leases and misses.
+    pub limiter: Limiter,
 }
 
 impl Service {
@@ -67,6 +70,7 @@ impl Service {
             devices: Devices::new(dynamodb, tables.devices),
             verified: VerifiedTokens::default(),
             opened: OpenedData::default(),
+            limiter: Limiter::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use super::authenticate::{Caller, authenticate};
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::rate;
 use super::reach::Reached;
 use super::runtime::Service;
 use super::session_data;
@@ -11,6 +12,7 @@ use crate::adapters::redis::scripts::{self, Updated};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::lock::LockToken;
 use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
@@ -34,7 +36,7 @@ pub enum Change {
     Merge(Map<String, Value>),
 }
 
-/// Changes the data of a session. A stated version and its data known: one round trip. `*`, or a patch of data that
+/// Changes the data of a session, under the lock that the caller holds or else under nobody's. A stated version and its data known: one round trip. `*`, or a patch of data that
 /// this environment has not seen: two.
 pub async fn update_session(
     service: &Service,
@@ -42,6 +44,18 @@ pub async fn update_session(
     session: SessionId,
     expected: Expected,
     change: Change,
+    lock: Option<LockToken>,
+) -> Result<SessionView> {
+    rate::watch(service, inbound, write(service, inbound, session, expected, change, lock)).await
+}
+
+async fn write(
+    service: &Service,
+    inbound: &Inbound,
+    session: SessionId,
+    expected: Expected,
+    change: Change,
+    lock: Option<LockToken>,
 ) -> Result<SessionView> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
@@ -71,6 +85,7 @@ pub async fn update_session(
         version,
         seal_mark.as_deref(),
         &sealed.bytes,
+        lock.map(|token| token.owner()),
         &operation,
         now,
     );
@@ -86,6 +101,8 @@ pub async fn update_session(
             Caller::Holder(_) => Error::CredentialInvalid("the token is good for its session no more"),
         }),
         Updated::Ended(reason) => Err(Error::SessionEnded { reason, asker: caller.asker() }),
+        Updated::Locked(left_millis) => Err(Error::SessionLocked { retry_after_seconds: left_millis.div_ceil(1000) }),
+        Updated::LockLost => Err(Error::LockLost),
         Updated::OtherVersion(current) => Err(match expected {
             Expected::Version(expected) if expected != current => Error::VersionMismatch { current },
             // Same version, other seal (after a store rollback), or a change since `*` was resolved.

@@ -67,6 +67,16 @@ async fn every_change_of_state_has_exactly_one_row() {
     let patch = app.patch(&first.session_id, "\"2\"", json!({"data": {"secret": null}})).await.expect(200);
     expected.add("session.updated", "", "application", &first.session_id, &patch);
     app.put(&first.session_id, "\"1\"", json!({"data": {}})).await.expect(412);
+    let lock = format!("/sessions/{}/lock", first.session_id);
+    let locked = app.request("POST", &lock).json(&json!({})).send().await.expect(201);
+    expected.add("session.locked", "", "application", &first.session_id, &locked);
+    let token = locked.json()["lockToken"].as_str().expect("a token").to_owned();
+    // A renewal is no event.
+    app.request("POST", &lock).json(&json!({ "lockToken": token })).send().await.expect(200);
+    let other = app.request("DELETE", &lock).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA").send().await;
+    expected.add("lock.refused", "", "application", &first.session_id, &other.expect(409));
+    let unlocked = app.request("DELETE", &lock).header("session-lock", &token).send().await.expect(204);
+    expected.add("session.unlocked", "", "application", &first.session_id, &unlocked);
     let refreshed = app.refresh(&first.session_id, &first.refresh_token).await.expect(200);
     expected.add("session.refreshed", "", "application", &first.session_id, &refreshed);
     let next = refreshed.json()["refreshToken"].as_str().expect("a token").to_owned();
@@ -181,6 +191,7 @@ async fn every_change_of_state_has_exactly_one_row() {
         "192.0.2",
         "203.0.113",
         "rt_",
+        "lk_",
         "sk_",
         "eyJ",
         "integration-tests",

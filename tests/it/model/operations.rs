@@ -126,7 +126,7 @@ impl World<'_> {
         let version = session.facts.as_ref().map_or(1, |facts| facts.version);
         let (expected, bytes) = (version.saturating_sub(stale), sealed());
         let call =
-            scripts::update(&session.id, slot, OWN, None, expected, None, &bytes, &operation(self.now), self.now);
+            scripts::update(&session.id, slot, OWN, None, expected, None, &bytes, None, &operation(self.now), self.now);
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::updated(reply).expect("a known reply");
         if let Some(again) = again {

@@ -117,6 +117,15 @@ async fn reading_changing_and_ending_answer_as_documented() {
     let stale = SessionTokens::from_created(&api.app("POST", "/sessions", |r| r.json(&long_ago)).await);
     let refused = api.send("DELETE", &sibling_path, |r| r.bearer(&stale.access_token)).await;
     refused.expect_problem(401, "insufficient_user_authentication");
+    let locked = api.app("POST", &format!("{path}/lock"), |r| r.json(&json!({}))).await.expect(201).json();
+    let token = locked["lockToken"].as_str().expect("a token");
+    for method in updates {
+        let with = |r: integration_tests::request::Request| r.header("if-match", "*").json(&change);
+        api.app(method, &path, with).await.expect_problem(423, "session_locked");
+        let other = api.app(method, &path, |r| with(r).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA")).await;
+        other.expect_problem(409, "lock_lost");
+    }
+    api.app("DELETE", &format!("{path}/lock"), |r| r.header("session-lock", token)).await.expect(204);
 
     // Without its ledger an end is not promised; without Redis it is accepted.
     stack.moto_proxy().go_offline().await;

@@ -52,6 +52,10 @@ fn every_error() -> Vec<Error> {
         Error::unavailable(Dependency::Redis, "for the log"),
         Error::DeviceBlocked,
         Error::TrustNotProved,
+        Error::SessionLocked { retry_after_seconds: 7 },
+        Error::LockLost,
+        Error::LockNotRenewable,
+        Error::RateLimited { retry_after_seconds: 7 },
     ];
     for error in &errors {
         match error {
@@ -79,7 +83,11 @@ fn every_error() -> Vec<Error> {
             | Error::Internal(_)
             | Error::Unavailable { .. }
             | Error::DeviceBlocked
-            | Error::TrustNotProved => {}
+            | Error::TrustNotProved
+            | Error::SessionLocked { .. }
+            | Error::LockLost
+            | Error::LockNotRenewable
+            | Error::RateLimited { .. } => {}
         }
     }
     errors
@@ -174,6 +182,11 @@ fn words_are_those_of_the_code() {
 #[test]
 fn limits_are_those_of_the_code() {
     let schemas = "/components/schemas";
+    let lock = format!("{schemas}/LockRequest/properties/ttlSeconds");
+    assert_eq!(number(&format!("{lock}/default")), limits::LOCK_SECONDS_DEFAULT);
+    assert_eq!(number(&format!("{lock}/maximum")), limits::LOCK_SECONDS_MAX);
+    let renewals = number(&format!("{schemas}/Lock/properties/renewalsLeft/maximum"));
+    assert_eq!(renewals, u64::from(limits::LOCK_RENEWALS_MAX));
     let usize_limits = [
         ("ShortText/maxLength", limits::SHORT_TEXT_BYTES_MAX),
         ("SessionData/x-max-bytes", limits::SESSION_DATA_BYTES_MAX),
@@ -206,6 +219,8 @@ fn limits_are_those_of_the_code() {
     }
     assert_eq!(number(&format!("{schemas}/AccessTokenSeconds/maximum")), limits::ACCESS_TOKEN_SECONDS);
     assert_eq!(number(&format!("{schemas}/Version/maximum")), u64::from(u32::MAX));
+    let minute = number("/components/headers/RetryAfterMinute/schema/maximum");
+    assert_eq!(minute, limits::RATE_WINDOW_SECONDS);
     let key = "/components/parameters/IdempotencyKey/schema/maxLength";
     assert_eq!(number(key), limits::IDEMPOTENCY_KEY_BYTES_MAX as u64);
     assert_eq!(document()["components"]["headers"]["RetryAfter"]["example"], json!(limits::RETRY_AFTER_SECONDS));
@@ -258,6 +273,10 @@ fn numbers_in_sentences_are_those_of_the_code() {
     says("/components/parameters/IdempotencyKey/description", hours);
     let refresh = "/paths/~1sessions~1{sessionId}~1refresh/post/description";
     says(refresh, format!("({} seconds by default)", limits::REFRESH_GRACE_SECONDS_DEFAULT));
+    let lock = "/paths/~1sessions~1{sessionId}~1lock/post/description";
+    let (lasts, default) = (limits::LOCK_SECONDS_MAX, limits::LOCK_SECONDS_DEFAULT);
+    says(lock, format!("1 to {lasts} seconds ({default} by default)"));
+    says(lock, format!("{} times, for {} seconds", limits::LOCK_RENEWALS_MAX, limits::LOCK_HOLD_SECONDS_MAX));
     let token = format!("{} seconds", limits::ACCESS_TOKEN_SECONDS);
     says("/components/securitySchemes/accessToken/description", token);
     let form = format!("{} bytes", thousands(limits::FORM_BYTES_MAX));

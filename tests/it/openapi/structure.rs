@@ -123,6 +123,12 @@ fn every_response_states_the_common_headers() {
             for name in ["Cache-Control", "X-Request-Id", "Strict-Transport-Security", "X-Content-Type-Options"] {
                 assert!(response["headers"][name].is_object(), "{pointer}: {name} is missing");
             }
+            // Any answer to a caller with a quota says what is left of it; the public routes have no callers.
+            let public = ["/.well-known/jwks.json", "/health", "/openapi.json"].map(super::contract::step);
+            let public = public.iter().any(|path| pointer.starts_with(&format!("/paths/{path}/")));
+            for name in ["RateLimit-Policy", "RateLimit"].into_iter().filter(|_| !public) {
+                assert!(response["headers"][name].is_object(), "{pointer}: {name} is missing");
+            }
         }
         for (kind, media) in response["content"].as_object().into_iter().flatten() {
             assert_keys("media", &format!("{pointer} {kind}"), media);

@@ -55,7 +55,7 @@ fn for_this_stack(event: &str, issued: &Issued) -> Value {
 
 fn status(function: &str, case: &str) -> u16 {
     match function {
-        "create-session" | "redeem-share" => 201,
+        "create-session" | "redeem-share" | "lock-session" => 201,
         "share-session" => {
             if case == "post.json" {
                 201
@@ -63,7 +63,7 @@ fn status(function: &str, case: &str) -> u16 {
                 204
             }
         }
-        "delete-session" | "delete-user-sessions" => 204,
+        "delete-session" | "delete-user-sessions" | "unlock-session" => 204,
         "manage-device" if case == "remove.json" => 204,
         _ => 200,
     }
@@ -102,6 +102,10 @@ async fn every_sample_event_does_its_work() {
                 code: shared["code"].as_str().expect("a code").to_owned(),
                 authenticated_at: later.format(&time::format_description::well_known::Rfc3339).expect("a time"),
             };
+            let text = match text.contains("lk_REPLACE") {
+                true => text.replace("lk_REPLACE", &lock(&stack, &tokens).await),
+                false => text,
+            };
             let event = for_this_stack(&text, &issued);
             let name = format!("{function}/{case}");
             let result = stack.invoke(&function, &event).await;
@@ -111,7 +115,13 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 26, "HTTP events");
+    assert_eq!(http, 28, "HTTP events");
+}
+
+/// Locks a session; the token.
+async fn lock(stack: &Stack, tokens: &SessionTokens) -> String {
+    let request = stack.app.request("POST", &format!("/sessions/{}/lock", tokens.session_id)).json(&json!({}));
+    request.send().await.expect(201).json()["lockToken"].as_str().expect("a token").to_owned()
 }
 
 /// What the event was for has happened.
@@ -124,6 +134,11 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
         }
         "get-session" => assert_eq!(response.json()["sessionId"], tokens.session_id.as_str()),
         "update-session" => assert_eq!(response.header("etag"), "\"2\""),
+        "lock-session" => {
+            assert!(response.json()["fence"].as_u64().is_some());
+            app.put(&tokens.session_id, "*", json!({"data": {}})).await.expect_problem(423, "session_locked");
+        }
+        "unlock-session" => drop(app.put(&tokens.session_id, "*", json!({"data": {}})).await.expect(200)),
         "refresh-session" => assert_ne!(response.json()["refreshToken"], tokens.refresh_token.as_str()),
         "introspect" => assert_eq!(response.json()["active"], true),
         "delete-session" | "revoke" => {

@@ -6,6 +6,7 @@ use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Call, Own};
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
+use shared::core::lock::{Owner, Wanted};
 use shared::core::record::{Header, State};
 use shared::core::refresh_decision::Presented;
 use shared::core::time::Timestamp;
@@ -40,16 +41,30 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
         };
         let reason = EndReason::Admin;
         let own = Own { session, auth_time: None };
-        let calls: [(&str, Call); 6] = [
+        let owner = Owner([7; 16]);
+        let calls: [(&str, Call); 8] = [
             ("refresh", scripts::refresh(&session, slot, &presented, &operation, now)),
             (
                 "update",
-                scripts::update(&session, slot, OWN, None, record.header.version, None, b"sealed", &operation, now),
+                scripts::update(
+                    &session,
+                    slot,
+                    OWN,
+                    None,
+                    record.header.version,
+                    None,
+                    b"sealed",
+                    None,
+                    &operation,
+                    now,
+                ),
             ),
             ("end", scripts::end(&session, slot, None, OWN, reason, &operation, now)),
             ("end as caller", scripts::end(&healthy, slot, Some(&own), OWN, reason, &operation, now)),
             ("touch", scripts::touch(&session, slot, now)),
             ("list as caller", scripts::list(slot, Some(&own), OWN, None, 10, now)),
+            ("lock", scripts::lock(&session, slot, OWN, Wanted::Acquire, owner, 30, &operation, now)),
+            ("unlock", scripts::unlock(&session, slot, OWN, owner, &operation, now)),
         ];
         for (what, call) in &calls {
             let name = format!("seed {SEED} unreadable {index} {what}: {bytes:?}");

@@ -91,7 +91,7 @@ async fn compare_update(bench: &Bench, index: u64) {
         }
         Liveness::Alive => (Updated::Done(Box::new(without_data(&done)), None), done),
     };
-    let call = scripts::update(&session, slot, tag, own.as_ref(), expected, seal, &sealed, &operation, now);
+    let call = scripts::update(&session, slot, tag, own.as_ref(), expected, seal, &sealed, None, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::updated(reply).as_ref(), Ok(&answer), "{name} {round}");

@@ -53,6 +53,10 @@ pub fn row(error: &Error) -> Row {
         Error::IdempotencyKeyReused => {
             (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
         }
+        Error::SessionLocked { .. } => (423, "session_locked", true, "Somebody else holds the session's lock."),
+        Error::LockLost => (409, "lock_lost", false, "The lock is not held by this token."),
+        Error::LockNotRenewable => (409, "lock_not_renewable", false, "The lock can not be renewed any more."),
+        Error::RateLimited { .. } => (429, "rate_limited", true, "Too many requests in this minute."),
         Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
         Error::StepUpStale => {
             (409, "step_up_stale", false, "The authentication is too old or not later than the recorded one.")
@@ -113,6 +117,10 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::RefreshTokenSuperseded
         | Error::SharingRefused
         | Error::OwnerOnly
+        | Error::SessionLocked { .. }
+        | Error::LockLost
+        | Error::LockNotRenewable
+        | Error::RateLimited { .. }
         | Error::Internal(_)
         | Error::Unavailable { .. } => (&[], None, None),
     };
@@ -146,7 +154,7 @@ pub fn oauth_problem(error: &Error) -> Response<Body> {
         401 => "invalid_client",
         403 => "insufficient_scope",
         400 | 413 | 415 => "invalid_request",
-        503 => "temporarily_unavailable",
+        429 | 503 => "temporarily_unavailable",
         _ => "server_error",
     };
     let body = OAuthError { error: name, error_description: row.title, code: row.code, retryable: row.retryable };
@@ -178,8 +186,19 @@ fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static st
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
     }
-    if matches!(error, Error::Unavailable { .. }) {
-        headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    if let Some(seconds) = retry_after_seconds(error) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+}
+
+/// When the same request may succeed, for errors that know it.
+fn retry_after_seconds(error: &Error) -> Option<u64> {
+    match error {
+        Error::Unavailable { .. } => Some(RETRY_AFTER_SECONDS),
+        Error::SessionLocked { retry_after_seconds } | Error::RateLimited { retry_after_seconds } => {
+            Some((*retry_after_seconds).max(1))
+        }
+        _ => None,
     }
 }
 
@@ -219,6 +238,10 @@ mod tests {
             (Error::RefreshTokenSuperseded, 401, "refresh_token_superseded", false),
             (Error::SharingRefused, 403, "sharing_refused", false),
             (Error::OwnerOnly, 403, "owner_only", false),
+            (Error::SessionLocked { retry_after_seconds: 7 }, 423, "session_locked", true),
+            (Error::LockLost, 409, "lock_lost", false),
+            (Error::LockNotRenewable, 409, "lock_not_renewable", false),
+            (Error::RateLimited { retry_after_seconds: 7 }, 429, "rate_limited", true),
             (Error::Internal("secret".into()), 500, "internal_error", false),
             (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
         ];
@@ -228,7 +251,7 @@ mod tests {
             for response in [problem(&error), oauth_problem(&error)] {
                 assert_eq!(response.status().as_u16(), status);
                 assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), status == 401);
-                assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
+                assert_eq!(response.headers().contains_key(RETRY_AFTER), [423, 429, 503].contains(&status));
                 let Body::Text(body) = response.into_body() else { panic!("a text body") };
                 assert!(!body.contains("secret"), "{body}");
             }

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::core::context::ClientContext;
 use crate::core::id::{SessionId, UserId};
 use crate::core::json;
+use crate::core::lock::LockToken;
 use crate::error::{Error, Result};
 use crate::limits::{BODY_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
@@ -14,6 +15,7 @@ use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, I
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde::de::DeserializeOwned;
+use std::sync::OnceLock;
 
 /// A request as handlers see it.
 pub struct Incoming {
@@ -23,6 +25,9 @@ pub struct Incoming {
     /// What operations want the answer to carry.
     pub notes: Notes,
 }
+
+/// The header that carries the owner token of a lock.
+pub const SESSION_LOCK: &str = "Session-Lock";
 
 /// The `If-Match` header.
 pub use crate::service::update::Expected;
@@ -145,6 +150,12 @@ impl Incoming {
         Ok(found)
     }
 
+    /// `Session-Lock`: the owner token of a lock.
+    pub fn session_lock(&self) -> Result<Option<LockToken>> {
+        let Some(value) = self.header(SESSION_LOCK)? else { return Ok(None) };
+        LockToken::parse(value.trim()).map(Some).ok_or_else(|| Error::field(SESSION_LOCK, "must be a lock token"))
+    }
+
     /// What every operation takes from a request.
     pub fn inbound(&self) -> Result<Inbound> {
         Ok(Inbound {
@@ -153,6 +164,7 @@ impl Incoming {
             request_id: self.request_id.clone(),
             now: clock::now(),
             notes: self.notes.clone(),
+            account: OnceLock::new(),
         })
     }
 

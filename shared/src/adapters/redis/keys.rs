@@ -4,6 +4,7 @@
 
 use crate::core::device_tag::DeviceTag;
 use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::rate::Place;
 
 /// The hash tag, `{b<hex3>}`.
 pub fn hash_tag(bucket: Bucket) -> String {
@@ -61,11 +62,27 @@ pub fn share_code(session: &SessionId, application_tag: [u8; 8]) -> String {
     format!("c:{}:{}:{tag}", hash_tag(session.bucket()), session.key_text())
 }
 
+/// The lock of a session; gone when it expires.
+pub fn lock(session: &SessionId) -> String {
+    format!("l:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The highest fencing number issued for a session, which outlives its locks.
+pub fn issued_fences(session: &SessionId) -> String {
+    format!("n:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// What a party has leased, or missed, in this minute.
+pub fn rate(place: &Place) -> String {
+    format!("r:{}:{}", hash_tag(place.bucket), place.digest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::crypto::SecretKey;
     use crate::core::id::UserId;
+    use crate::core::rate::{Counted, Party};
     use proptest::prelude::*;
 
     proptest! {
@@ -80,6 +97,8 @@ mod tests {
                 idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
                 device_epoch(slot, DeviceTag::of(&SecretKey::new([3; 32]), slot, user.as_str())),
                 families(&id), share_code(&id, [0xfe; 8]),
+                lock(&id), issued_fences(&id),
+                rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

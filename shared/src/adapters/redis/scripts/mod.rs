@@ -38,7 +38,10 @@ mod create;
 mod end;
 mod end_device;
 mod list;
+mod lock;
+mod miss;
 mod note;
+mod rate;
 mod read;
 mod refresh;
 mod revoke_user;
@@ -46,13 +49,17 @@ mod share;
 mod step_up;
 mod sweep;
 mod touch;
+mod unlock;
 mod update;
 
 pub use create::{Claim, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
 pub use list::{Listed, PageCursor, list, listed};
+pub use lock::{Locked, lock, locked};
+pub use miss::{Missed, miss, missed};
 pub use note::note;
+pub use rate::{Leased, lease, leased};
 pub use read::{Read, family, family_reply, read, read_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
@@ -62,6 +69,7 @@ pub use share::{
 pub use step_up::{SteppedUp, step_up, stepped_up};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
+pub use unlock::{Unlocked, unlock, unlocked};
 pub use update::{Updated, update, updated};
 
 /// A script with its keys and arguments, ready to be sent any number of times.
@@ -146,6 +154,13 @@ fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
     ]
 }
 
+/// [`session_keys`] with the session's lock and the fences issued for it.
+fn lock_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
+    let mut keys = session_keys(session, slot);
+    keys.extend([keys::lock(session), keys::issued_fences(session)]);
+    keys
+}
+
 fn tombstone_millis() -> u64 {
     limits::TOMBSTONE_SECONDS * 1000
 }
@@ -185,6 +200,10 @@ fn integer(value: Option<&Value>) -> Reply<i64> {
         Some(Value::Int(number)) => Ok(*number),
         _ => Err(UnexpectedReply),
     }
+}
+
+fn millis(value: Option<&Value>) -> Reply<u64> {
+    u64::try_from(integer(value)?).map_err(|_| UnexpectedReply)
 }
 
 fn reason(value: Option<&Value>) -> Reply<EndReason> {

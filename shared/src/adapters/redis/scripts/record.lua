@@ -202,6 +202,30 @@ local function reached(slot, record_key, sid, application, by_holder)
   return h, f
 end
 
+-- A session's lock and what outlives it (core/lock.rs).
+local LOCK, ISSUED = '>c16I6BI6c8', '>I6c8'
+
+-- The lock that is held, with what is left of it by the store's clock, or nil.
+local function lock_of(lock_key)
+  local bytes = redis.call('GET', lock_key)
+  if not bytes then
+    return nil
+  end
+  local lock = {left = redis.call('PTTL', lock_key)}
+  lock.owner, lock.fence, lock.renewals, lock.granted, lock.operation = struct.unpack(LOCK, bytes)
+  return lock
+end
+
+local function issued_of(issued_key)
+  local bytes = redis.call('GET', issued_key)
+  if not bytes then
+    return {highest = 0, released_by = UNKNOWN}
+  end
+  local issued = {}
+  issued.highest, issued.released_by = struct.unpack(ISSUED, bytes)
+  return issued
+end
+
 -- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of.
 local function emit(outbox_key, id, kind, reason, sid, tag, application, common)
   redis.call('XADD', outbox_key, '*', 'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common)
@@ -213,8 +237,9 @@ local function event_of(event_id, sid)
   return event_id .. '.' .. sid
 end
 
--- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, one event. The tombstone lives as
--- long as the session could have, within the given bound, and a day at least: who held it can be told why it is over.
+-- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, unlocked, one
+-- event. The tombstone lives as long as the session could have, within the given bound, and a day at least: who held it can
+-- be told why it is over.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
   local record_key = key(slot, 's', sid)
   local application = attribute(record_key, h, 2)
@@ -227,6 +252,7 @@ local function finish(slot, sid, h, reason, now, operation, tombstone_millis, ou
   redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)
   redis.call('ZREM', 'x:' .. slot, sid)
+  redis.call('DEL', key(slot, 'l', sid), key(slot, 'n', sid))
   emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common)
 end
 

@@ -1,12 +1,14 @@
--- Replaces the sealed data of a session when its version is the expected one. Never creates. I-11, T-68, T-69.
+-- Replaces the sealed data of a session when its version is the expected one and no lock is in the way (twin of
+-- core::lock::check_write). Never creates. I-11, I-12, T-68, T-69, T-71.
 --
--- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 lock  7 issued fences
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 expected version  6 operation
 --       7 sealed data  8 event id  9 event common  10 tombstone ms  11 'this' when the data must bear a seal, or 'any'
 --       12 that seal (core::envelope::seal_mark)  13 auth_time of a calling holder's token in seconds or '', or 'any'
+--       14 digest of the owner token of a lock, or ''
 -- Reply {'updated', record, family} the family of an application that shares the session, or '' | {'missing'}, also to a
 --       token from before a step-up | {'scope'} shared, but not for writing | {'ended', reason} | {'lapsed', reason}
---       | {'version', version}
+--       | {'version', version} | {'locked', ms left} | {'lost'} the lock relied on
 local slot, now, sid, application, expected = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local operation, sealed, event_id, common, tombstone = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 
@@ -26,6 +28,14 @@ if reason then
 end
 if h.operation == operation and h.version == next_number(expected) then
   return {'updated', prefix(KEYS[1], h), shown}
+end
+local lock = lock_of(KEYS[6])
+if ARGV[14] == '' then
+  if lock then
+    return {'locked', lock.left}
+  end
+elseif not lock or lock.owner ~= ARGV[14] or lock.fence ~= issued_of(KEYS[7]).highest then
+  return {'lost'}
 end
 if h.version ~= expected then
   return {'version', h.version}

@@ -1,13 +1,14 @@
 //! Replacing the sealed data of a session.
 
 use super::{
-    Call, Operation, Own, Reply, UnexpectedReply, bytes, integer, items, reason, record, session_keys, text,
+    Call, Operation, Own, Reply, UnexpectedReply, bytes, integer, items, lock_keys, millis, reason, record, text,
     tombstone_millis,
 };
 use crate::adapters::redis::keys;
 use crate::core::end_reason::EndReason;
 use crate::core::family::Family;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::lock::Owner;
 use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use redis::Value;
@@ -27,10 +28,14 @@ pub enum Updated {
     Ended(EndReason),
     /// The current version is another.
     OtherVersion(u32),
+    /// No token was presented, and somebody holds the lock for so many milliseconds.
+    Locked(u64),
+    /// The lock of the presented token is not held any more.
+    LockLost,
 }
 
 /// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from;
-/// `own` is what a calling holder's token says of this session.
+/// `own` is what a calling holder's token says of this session, `lock` the owner of the lock that the write relies on.
 pub fn update(
     session: &SessionId,
     slot: UserSlot,
@@ -39,10 +44,11 @@ pub fn update(
     expected_version: u32,
     expected_seal: Option<&[u8]>,
     sealed: &[u8],
+    lock: Option<Owner>,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
-    Call::new(&SCRIPT, session_keys(session, slot))
+    Call::new(&SCRIPT, lock_keys(session, slot))
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
         .arg(session.key_text())
@@ -56,6 +62,7 @@ pub fn update(
         .arg(expected_seal.map_or("any", |_| "this"))
         .arg(expected_seal.unwrap_or_default())
         .arg(own.map_or("any".to_owned(), Own::auth_time_text))
+        .arg(lock.map_or_else(Vec::new, |owner| owner.0.to_vec()))
 }
 
 /// Reads the reply to [`update`].
@@ -74,6 +81,8 @@ pub fn updated(reply: Value) -> Reply<Updated> {
         "scope" => Updated::NotShared,
         "ended" | "lapsed" => Updated::Ended(reason(second)?),
         "version" => Updated::OtherVersion(u32::try_from(integer(second)?).map_err(|_| UnexpectedReply)?),
+        "locked" => Updated::Locked(millis(second)?),
+        "lost" => Updated::LockLost,
         _ => return Err(UnexpectedReply),
     })
 }
