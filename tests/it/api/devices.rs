@@ -267,7 +267,7 @@ async fn a_blocked_device_has_no_sessions_until_an_application_lifts_it() {
 
 /// Remote logout for good: with every application of the group, and of nobody else.
 #[tokio::test]
-async fn a_removed_device_is_logged_out_everywhere_and_comes_back_as_a_new_one() {
+async fn t_68_a_removed_device_is_logged_out_everywhere_and_comes_back_as_a_new_one() {
     let stack = lasting().await;
     let app = &stack.app;
     let scopes = ["sessions:create", "sessions:read", "devices:manage"];

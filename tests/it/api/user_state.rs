@@ -1,6 +1,7 @@
 //! The state of a user, the same on all devices. Two devices editing at once lose nothing silently.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use integration_tests::{Request, Stack, Value, eventually, json};
@@ -100,6 +101,15 @@ async fn a_long_poll_answers_with_the_next_version() {
     let (found, _) = tokio::join!(wait, write);
     let found = found.expect(200);
     assert_eq!((found.header("etag"), &found.json()["data"]), ("\"3\"", &json!({ "n": 2 })));
+}
+
+/// The wait ends in time to answer, whatever was asked for.
+#[tokio::test]
+async fn a_long_poll_keeps_inside_the_deadline_of_its_function() {
+    let stack = Stack::start().await;
+    get(&stack, "").send().await.expect(200);
+    let short = get(&stack, "?after=0&wait=20").timeout(Duration::from_secs(4)).send().await;
+    assert_eq!(short.expect(304).function.as_deref(), Some("user-state"));
 }
 
 /// A token outlives its session by minutes; a poll of it does not.

@@ -39,6 +39,36 @@ async fn f_05_a_creation_happens_once() {
     }
 }
 
+/// A device is logged out once, and a change of its data that DynamoDB made is no conflict with itself.
+#[tokio::test]
+async fn f_05_a_device_is_removed_once_and_its_data_are_written_once() {
+    let stack = Stack::builder().with_redis_proxy().with_moto_proxy().with_environments(1).start().await;
+    let app = &stack.app;
+    let body = json!({ "userId": "ada", "device": { "deviceId": "phone" } });
+    let session = SessionTokens::from_created(&unanswered(&stack, app.create_session(body.clone())).await);
+    let path = "/users/ada/devices/phone";
+    let put = |tag: &str, n: u32| {
+        let request = app.request("PUT", &format!("{path}/data")).header("if-match", tag);
+        request.json(&json!({ "data": { "n": n } })).send()
+    };
+    put("\"0\"", 0).await.expect(200);
+    stack.moto_proxy().cut_next_reply_to(b"UpdateItem");
+    let written = put("\"1\"", 1).await.expect(200);
+    assert_eq!((stack.moto_proxy().pending_cuts(), written.header("etag")), (0, "\"2\""));
+    let read = app.request("GET", &format!("{path}/data")).send().await.expect(200);
+    assert_eq!(read.json(), json!({ "version": 2, "data": { "n": 1 } }));
+
+    unanswered(&stack, app.request("DELETE", path).send()).await.expect(204);
+    app.get(&session.session_id).await.expect_problem(404, "session_ended");
+    assert_eq!(count_of(&stack, "device.revoked").await, 1);
+    assert_eq!(count_of(&stack, "device.registered").await, 1);
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    stack.moto_proxy().cut_next_reply_to(b"UpdateItem");
+    app.request("DELETE", path).send().await.expect(204);
+    app.get(&session.session_id).await.expect_problem(404, "session_ended");
+    app.request("GET", path).send().await.expect_problem(404, "not_found");
+}
+
 #[tokio::test]
 async fn f_05_an_eviction_is_told_and_kept_although_the_reply_was_lost() {
     let policy = json!({ "sessionLimit": { "max": 2, "onLimit": "evict_oldest" } });

@@ -207,7 +207,6 @@ async fn check_held(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
 async fn check_events(
     bench: &Bench,
     slot: UserSlot,

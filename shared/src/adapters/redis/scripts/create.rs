@@ -62,7 +62,6 @@ impl Limits {
 
 /// Admits a session. The record's epoch is set by the script. `registration` is the id of the event that its device was
 /// registered, when that is to be told.
-#[expect(clippy::too_many_arguments, reason = "each is a part of one creation")]
 pub fn create(
     session: &SessionId,
     slot: UserSlot,
