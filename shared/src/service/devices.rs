@@ -5,6 +5,7 @@ use super::end::{Progress, in_order};
 use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
+use super::rate;
 use super::reach;
 use super::runtime::Service;
 use crate::adapters::dynamodb::devices::{Device, Sighting};
@@ -149,6 +150,10 @@ pub(super) async fn sighted(
 
 /// Lists the devices of a user: the hundred that were seen last.
 pub async fn list_devices(service: &Service, inbound: &Inbound, user: &UserId) -> Result<DeviceList> {
+    rate::watch(service, inbound, list(service, inbound, user)).await
+}
+
+async fn list(service: &Service, inbound: &Inbound, user: &UserId) -> Result<DeviceList> {
     let access = Access::of(service, inbound, user).await?;
     let mut devices = service.devices.list(access.slot, inbound.now).await?;
     devices.sort_by(|a, b| b.last_seen_at.cmp(&a.last_seen_at).then_with(|| a.device_id.cmp(&b.device_id)));
@@ -158,6 +163,10 @@ pub async fn list_devices(service: &Service, inbound: &Inbound, user: &UserId) -
 
 /// Shows one device.
 pub async fn get_device(service: &Service, inbound: &Inbound, user: &UserId, device_id: &str) -> Result<DeviceView> {
+    rate::watch(service, inbound, get(service, inbound, user, device_id)).await
+}
+
+async fn get(service: &Service, inbound: &Inbound, user: &UserId, device_id: &str) -> Result<DeviceView> {
     let access = Access::of(service, inbound, user).await?;
     let device = service.devices.get(access.slot, device_id, inbound.now).await?.ok_or(Error::NotFound)?;
     Ok(access.view(device))
@@ -166,6 +175,16 @@ pub async fn get_device(service: &Service, inbound: &Inbound, user: &UserId, dev
 /// Changes a device. `None` when it was blocked while Redis was away: the end of its sessions is durable and still to be
 /// applied.
 pub async fn change_device(
+    service: &Service,
+    inbound: &Inbound,
+    user: &UserId,
+    device_id: &str,
+    change: DeviceChange,
+) -> Result<Option<DeviceView>> {
+    rate::watch(service, inbound, alter(service, inbound, user, device_id, change)).await
+}
+
+async fn alter(
     service: &Service,
     inbound: &Inbound,
     user: &UserId,
@@ -261,6 +280,10 @@ async fn proving(
 /// Removes a device and ends its sessions, with every application, for good. Removing what was removed is a success: a
 /// removal whose ledger entry failed is so completed.
 pub async fn remove_device(service: &Service, inbound: &Inbound, user: &UserId, device_id: &str) -> Result<Progress> {
+    rate::watch(service, inbound, remove(service, inbound, user, device_id)).await
+}
+
+async fn remove(service: &Service, inbound: &Inbound, user: &UserId, device_id: &str) -> Result<Progress> {
     let now = inbound.now;
     let access = Access::of(service, inbound, user).await?;
     let own = access.own.as_ref().and_then(|record| record.attributes.device_id.as_deref());

@@ -2,6 +2,7 @@
 
 use super::devices::{Access, device_tag, note};
 use super::inbound::Inbound;
+use super::rate;
 use super::runtime::Service;
 use super::update::{Change, Expected, merge};
 use crate::adapters::dynamodb::devices::Stored;
@@ -45,6 +46,10 @@ pub async fn read_document(
     user: &UserId,
     document: &Document,
 ) -> Result<DocumentView> {
+    rate::watch(service, inbound, read(service, inbound, user, document)).await
+}
+
+async fn read(service: &Service, inbound: &Inbound, user: &UserId, document: &Document) -> Result<DocumentView> {
     let access = Access::of(service, inbound, user).await?;
     let place = place(service, &access, document, inbound.now).await?;
     let stored = load(service, place, document, inbound.now).await?;
@@ -69,6 +74,10 @@ pub async fn poll_state(
     after: u32,
     wait: Duration,
 ) -> Result<Polled> {
+    rate::watch(service, inbound, poll(service, inbound, user, after, wait)).await
+}
+
+async fn poll(service: &Service, inbound: &Inbound, user: &UserId, after: u32, wait: Duration) -> Result<Polled> {
     let started = Instant::now();
     let mut access = Access::of(service, inbound, user).await?;
     let slot = access.slot;
@@ -97,6 +106,17 @@ pub async fn poll_state(
 /// Changes a document. A stated version and a whole replacement is one write; everything else reads first. Of two changes
 /// to one version the second hears 412, or, with `*`, is made upon the first.
 pub async fn change_document(
+    service: &Service,
+    inbound: &Inbound,
+    user: &UserId,
+    document: &Document,
+    expected: Expected,
+    change: Change,
+) -> Result<DocumentView> {
+    rate::watch(service, inbound, rewrite(service, inbound, user, document, expected, change)).await
+}
+
+async fn rewrite(
     service: &Service,
     inbound: &Inbound,
     user: &UserId,

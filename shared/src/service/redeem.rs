@@ -3,6 +3,7 @@
 use super::authenticate;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::rate;
 use super::reach::{self, Reached};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Redeemed, Redemption};
@@ -29,6 +30,15 @@ pub struct RedeemedSession {
 
 /// Takes a code. The record is read first, since the grace window is of the policy for its device; then one script.
 pub async fn redeem_share(
+    service: &Service,
+    inbound: &Inbound,
+    code: &str,
+    client: ClientContext,
+) -> Result<RedeemedSession> {
+    rate::watch(service, inbound, take_share(service, inbound, code, client)).await
+}
+
+async fn take_share(
     service: &Service,
     inbound: &Inbound,
     code: &str,

@@ -4,6 +4,7 @@ use super::authenticate::{Caller, authenticate};
 use super::end::{Progress, in_order};
 use super::get;
 use super::inbound::Inbound;
+use super::rate;
 use super::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Shared, Withdrawal, Withdrawn};
@@ -42,6 +43,15 @@ pub struct SharedSession {
 
 /// Makes a code with which a related application takes a share of a session: read, then one script.
 pub async fn share_session(
+    service: &Service,
+    inbound: &Inbound,
+    session: SessionId,
+    request: ShareSession,
+) -> Result<SharedSession> {
+    rate::watch(service, inbound, begin_share(service, inbound, session, request)).await
+}
+
+async fn begin_share(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,
@@ -89,6 +99,15 @@ fn granted(owner: &Application, target: &Application, asked: SharedScopes) -> Op
 
 /// Takes a session from an application: for its owner, or for that application itself. In the ledger first, like an end.
 pub async fn withdraw_share(
+    service: &Service,
+    inbound: &Inbound,
+    session: SessionId,
+    application_id: &ApplicationId,
+) -> Result<Progress> {
+    rate::watch(service, inbound, end_share(service, inbound, session, application_id)).await
+}
+
+async fn end_share(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,

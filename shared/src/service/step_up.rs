@@ -4,6 +4,7 @@ use super::authenticate::{self, Caller};
 use super::get;
 use super::inbound::Inbound;
 use super::present::{self, SessionView};
+use super::rate;
 use super::reach;
 use super::refresh::RefreshedSession;
 use super::runtime::Service;
@@ -19,6 +20,15 @@ const DECISIONS_MAX: usize = 3;
 
 /// Steps a session up: read, decide, commit under the revision that was judged. Two round trips.
 pub async fn step_up_session(
+    service: &Service,
+    inbound: &Inbound,
+    session: SessionId,
+    assertion: &Assertion,
+) -> Result<RefreshedSession> {
+    rate::watch(service, inbound, step_up(service, inbound, session, assertion)).await
+}
+
+async fn step_up(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,
