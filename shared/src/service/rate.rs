@@ -100,7 +100,8 @@ async fn spend(service: &Service, party: &Party, quota: u32, now: Timestamp) -> 
         Spent::Exhausted => {}
         spent => return Some(spent),
     }
-    let lease = match lease(service, party, quota, now).await {
+    // Boxed: rare.
+    let lease = match Box::pin(lease(service, party, quota, now)).await {
         Ok(lease) => lease,
         Err(error) => {
             tracing::info!(%error, "request not counted");
@@ -145,7 +146,7 @@ fn enforce(spent: Option<Spent>) -> Result<()> {
 pub async fn watch<T>(service: &Service, inbound: &Inbound, work: impl Future<Output = Result<T>>) -> Result<T> {
     // Boxed: the futures of operations are deep.
     match Box::pin(work).await {
-        Err(error) if is_miss(&error, inbound) => Err(missed(service, inbound).await.unwrap_or(error)),
+        Err(error) if is_miss(&error, inbound) => Err(Box::pin(missed(service, inbound)).await.unwrap_or(error)),
         outcome => outcome,
     }
 }

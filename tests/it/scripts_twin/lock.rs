@@ -231,14 +231,14 @@ async fn compare_write(bench: &Bench, index: u64) {
     // The lock is judged before the version: a late holder hears that its lock is lost.
     let version = case.record.header.version;
     let expected = pick(&mut rng, &[version, version, version.wrapping_add(1)]);
-    let call = scripts::update(session, slot, case.tag, expected, None, b"sealed", presented, operation, *now);
+    let call = scripts::update(session, slot, case.tag, None, expected, None, b"sealed", presented, operation, *now);
     let decision = lock::check_write(*held, *issued, presented);
     let reply = scripts::updated(bench.run(&call).await.unwrap_or_else(|error| panic!("{name}: {error}")));
     let reply = reply.expect("a known reply");
     let stored = bench.bytes(&keys::session(session)).await;
     match (decision, &reply) {
         _ if case.refused() => assert!(matches!(reply, Updated::Missing | Updated::Ended(_)), "{name}: {reply:?}"),
-        (Write::Free, Updated::Done(_)) => assert_eq!(expected, version, "{name}"),
+        (Write::Free, Updated::Done(..)) => assert_eq!(expected, version, "{name}"),
         (Write::Free, Updated::OtherVersion(current)) => assert!(*current == version && expected != version, "{name}"),
         (Write::Locked { .. }, Updated::Locked(left)) => {
             assert!((1..=60_000).contains(left), "{name}: {reply:?}");
