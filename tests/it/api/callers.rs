@@ -56,6 +56,8 @@ const TABLE: &str = "
     delete-user                users:manage     401-m   401-i    403-s     401-i     401-i    204    404-n  401-i    401-i  204    204
     introspect                 sessions:read    401-m   401-i    403-s     401-i     401-i    200    401-i  401-i    401-i  200    401-i
     revoke                     sessions:write   401-m   401-i    403-s     401-i     401-i    200    401-i  401-i    401-i  200    401-i
+    lock                       sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  201    201
+    unlock                     sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  409-l  409-l
     refresh-with-access-token  sessions:write   401-r   401-r    401-r     401-r     401-r    401-r  401-r  401-r    401-r  401-r  401-r
 ";
 
@@ -78,6 +80,7 @@ fn expected(cell: &str) -> (u16, &str) {
         "s" => "insufficient_scope",
         "a" => "application_only",
         "n" => "not_found",
+        "l" => "lock_lost",
         _ => "",
     };
     (status.parse().unwrap(), code)
@@ -94,6 +97,10 @@ fn request(stack: &Stack, operation: &str, victim: &SessionTokens, user: &str) -
         "refresh" | "refresh-with-access-token" => {
             let token = if operation == "refresh" { &victim.refresh_token } else { &victim.access_token };
             stack.request("POST", &format!("{path}/refresh")).json(&json!({ "refreshToken": token }))
+        }
+        "lock" => stack.request("POST", &format!("{path}/lock")).json(&json!({})),
+        "unlock" => {
+            stack.request("DELETE", &format!("{path}/lock")).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA")
         }
         "list" => stack.request("GET", &user_path(user)),
         "delete-user" => stack.request("DELETE", &user_path(user)),

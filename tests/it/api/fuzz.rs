@@ -11,13 +11,15 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 15] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
     ("PATCH", "/sessions/{id}"),
     ("DELETE", "/sessions/{id}"),
     ("POST", "/sessions/{id}/refresh"),
+    ("POST", "/sessions/{id}/lock"),
+    ("DELETE", "/sessions/{id}/lock"),
     ("GET", "/sessions/user/{user}"),
     ("DELETE", "/sessions/user/{user}"),
     ("POST", "/introspect"),
@@ -48,7 +50,7 @@ fn json_text() -> impl Strategy<Value = String> {
         Just("\"\\ud800\"".to_owned()),
     ];
     let name = prop_oneof![
-        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|__proto__",
+        "userId|data|device|client|amr|acr|authTime|refreshToken|ttlSeconds|lockToken|deviceId|type|ip|idleTimeoutSeconds|__proto__",
         any::<String>(),
     ];
     leaf.prop_recursive(6, 40, 5, move |inner| {
@@ -81,7 +83,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
-    let name = "authorization|if-match|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
+    let name = "authorization|if-match|session-lock|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
         |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range";
     // What HTTP lets through: visible characters, spaces, and bytes beyond ASCII.
     let value = prop_oneof![
@@ -135,6 +137,8 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
     match (method, route) {
         ("POST", "/sessions") => request.json(&serde_json::json!({ "userId": "ada" })),
         ("PUT" | "PATCH", _) => request.header("if-match", "*").json(&serde_json::json!({ "data": {} })),
+        ("POST", "/sessions/{id}/lock") => request.json(&serde_json::json!({ "ttlSeconds": 1 })),
+        ("DELETE", "/sessions/{id}/lock") => request.header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA"),
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
         ("POST", _) => request.json(&serde_json::json!({ "refreshToken": session.refresh_token })),
         _ => request,
