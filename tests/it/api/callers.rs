@@ -63,6 +63,8 @@ const TABLE: &str = "
     share                      sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  403-h  403-h
     withdraw                   sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  204    204
     redeem                     sessions:create  401-m   401-i    403-s     401-i     401-i    404-n  403-a  401-i    401-i  404-n  403-a
+    lock                       sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  201    201
+    unlock                     sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  409-l  409-l
     refresh-with-access-token  sessions:write   401-r   401-r    401-r     401-r     401-r    401-r  401-r  401-r    401-r  401-r  401-r
 ";
 
@@ -86,6 +88,7 @@ fn expected(cell: &str) -> (u16, &str) {
         "a" => "application_only",
         "n" => "not_found",
         "h" => "sharing_refused",
+        "l" => "lock_lost",
         _ => "",
     };
     (status.parse().unwrap(), code)
@@ -111,6 +114,10 @@ fn request(stack: &Stack, operation: &str, victim: &SessionTokens, user: &str) -
         "withdraw" => stack.request("DELETE", &format!("{path}/share?applicationId=nobody")),
         "redeem" => {
             stack.request("POST", "/sessions/redeem").json(&json!({ "code": format!("sc_{}", "A".repeat(56)) }))
+        }
+        "lock" => stack.request("POST", &format!("{path}/lock")).json(&json!({})),
+        "unlock" => {
+            stack.request("DELETE", &format!("{path}/lock")).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA")
         }
         "list" => stack.request("GET", &user_path(user)),
         "devices" | "state" => stack.request("GET", &format!("/users/{user}/{operation}")),

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 17] = [
+const ROUTES: [(&str, &str); 19] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
@@ -22,6 +22,8 @@ const ROUTES: [(&str, &str); 17] = [
     ("DELETE", "/sessions/{id}/share"),
     ("POST", "/sessions/{id}/step-up"),
     ("POST", "/sessions/redeem"),
+    ("POST", "/sessions/{id}/lock"),
+    ("DELETE", "/sessions/{id}/lock"),
     ("GET", "/sessions/user/{user}"),
     ("DELETE", "/sessions/user/{user}"),
     ("POST", "/introspect"),
@@ -52,7 +54,7 @@ fn json_text() -> impl Strategy<Value = String> {
         Just("\"\\ud800\"".to_owned()),
     ];
     let name = prop_oneof![
-        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|code|scopes|applicationId|__proto__",
+        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|code|scopes|applicationId|ttlSeconds|lockToken|__proto__",
         any::<String>(),
     ];
     leaf.prop_recursive(6, 40, 5, move |inner| {
@@ -85,7 +87,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
-    let name = "authorization|if-match|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
+    let name = "authorization|if-match|session-lock|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
         |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range";
     // What HTTP lets through: visible characters, spaces, and bytes beyond ASCII.
     let value = prop_oneof![
@@ -139,6 +141,8 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
     match (method, route) {
         ("POST", "/sessions") => request.json(&serde_json::json!({ "userId": "ada" })),
         ("PUT" | "PATCH", _) => request.header("if-match", "*").json(&serde_json::json!({ "data": {} })),
+        ("POST", "/sessions/{id}/lock") => request.json(&serde_json::json!({ "ttlSeconds": 1 })),
+        ("DELETE", "/sessions/{id}/lock") => request.header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA"),
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
         ("POST", "/sessions/{id}/share") => request.json(&serde_json::json!({ "applicationId": "help-desk" })),
         ("POST", "/sessions/{id}/step-up") => request.json(&serde_json::json!({ "authTime": "2026-11-24T03:15:40Z" })),

@@ -276,29 +276,3 @@ async fn i_12_t_71_writes_meet_the_lock_as_decided() {
         compare_write(&bench, index).await;
     }
 }
-
-/// The end of a session takes its lock along.
-#[tokio::test]
-async fn an_end_removes_lock_and_numbers() {
-    let bench = Bench::private().await;
-    let mut rng = case_rng(SEED + 23, 0);
-    let now = store_now(&bench).await;
-    let slot = random_slot(&mut rng);
-    let header = Header {
-        state: State::Active,
-        last_activity_at: now,
-        absolute_expires_at: shifted(now, 600_000),
-        ..random_header(&mut rng, slot.tag, now)
-    };
-    let record = record_of(&mut rng, header);
-    let session = random_session(slot);
-    bench.place(&session, &record).await;
-    let lock = scripts::lock(&session, slot, OWN, Wanted::Acquire, ADA, 30, &operation(now), now);
-    bench.run(&lock).await.expect("runs");
-    assert!(bench.bytes(&keys::lock(&session)).await.is_some());
-    let reason = shared::core::end_reason::EndReason::Admin;
-    bench.run(&scripts::end(&session, slot, None, OWN, reason, &operation(now), now)).await.expect("runs");
-    for key in [keys::lock(&session), keys::issued_fences(&session)] {
-        assert_eq!(bench.bytes(&key).await, None, "{key}");
-    }
-}

@@ -237,7 +237,7 @@ local function event_of(event_id, sid)
   return event_id .. '.' .. sid
 end
 
--- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, unlocked, one
+-- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, one
 -- event. The tombstone lives as long as the session could have, within the given bound, and a day at least: who held it can
 -- be told why it is over.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
@@ -252,7 +252,6 @@ local function finish(slot, sid, h, reason, now, operation, tombstone_millis, ou
   redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)
   redis.call('ZREM', 'x:' .. slot, sid)
-  redis.call('DEL', key(slot, 'l', sid), key(slot, 'n', sid))
   emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common)
 end
 
