@@ -172,7 +172,7 @@ pub const DELIVERY_KEEP_SECONDS: u64 = 7 * 24 * 3600;
 /// Queues that the deliveries of one receiver are spread over, so that no partition of the index is the bottleneck.
 pub const DELIVERY_QUEUES: u8 = 4;
 /// Deliveries handed over at a time.
-pub const DELIVERY_PUTS_CONCURRENCY: usize = 16;
+pub const DELIVERY_PUTS_CONCURRENCY: usize = 32;
 /// Receivers that are served at a time.
 pub const DELIVERY_RECEIVERS_CONCURRENCY: usize = 32;
 /// Deliveries of one receiver that are in flight at a time.

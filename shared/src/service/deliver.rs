@@ -167,7 +167,10 @@ async fn serve(
             if error.is_some() || page.more {
                 return (total, error);
             }
-            if due.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+            // The index shows what is taken already, by this run or another: it is for a later look.
+            let stale = page == Delivered::default();
+            total.more |= stale;
+            if stale || due.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
                 break;
             }
         }

@@ -1,15 +1,19 @@
 use super::support::*;
 use integration_tests::stack::scheduled_event;
 use integration_tests::{Stack, audit, eventually, json};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn run(stack: &Arc<Stack>, function: &'static str) -> tokio::task::JoinHandle<()> {
+const SEED: u64 = 8935;
+
+fn run(stack: &Arc<Stack>, function: &'static str, environment: usize) -> tokio::task::JoinHandle<()> {
     let stack = Arc::clone(stack);
     tokio::spawn(async move {
-        // It is killed, so it fails; whether it answers first is no matter.
-        let _ = stack.fleet.invoke_on(function, 0, &scheduled_event(json!({}))).await;
+        // It may be killed, so it may fail; whether it answers first is no matter.
+        let _ = stack.fleet.invoke_on(function, environment, &scheduled_event(json!({}))).await;
     })
 }
 
@@ -33,7 +37,7 @@ async fn i_7_a_killed_write_audit_loses_and_doubles_no_delivery() {
         let environment = stack.environment("write-audit", 0).await;
         environment.ready().await.expect("the function starts");
         proxy.cut_next_reply_to(point);
-        let run = run(&stack, "write-audit");
+        let run = run(&stack, "write-audit", 0);
         let name = String::from_utf8_lossy(point);
         eventually(&format!("the run passes {name}"), || async {
             (proxy.pending_cuts() == 0 || run.is_finished()).then_some(())
@@ -74,7 +78,7 @@ async fn i_7_nothing_is_acknowledged_before_it_is_handed_over() {
     let puts = stack.moto_proxy().calls("DynamoDB_20120810.PutItem");
     stack.moto_proxy().stall();
     let environment = stack.environment("write-audit", 0).await;
-    let killed = run(&stack, "write-audit");
+    let killed = run(&stack, "write-audit", 0);
     eventually("the hand-over begins", || async {
         (stack.moto_proxy().calls("DynamoDB_20120810.PutItem") > puts).then_some(())
     })
@@ -103,7 +107,7 @@ async fn f_24_a_killed_deliver_events_repeats_with_the_same_id() {
     stack.run_write_audit().await;
     hook.answer(Answer::Held);
     let environment = stack.environment("deliver-events", 0).await;
-    let killed = run(&stack, "deliver-events");
+    let killed = run(&stack, "deliver-events", 0);
     eventually("a message has arrived", || async { (!hook.received().is_empty()).then_some(()) }).await;
     environment.kill9().await;
     let _ = killed.await;
@@ -119,4 +123,46 @@ async fn f_24_a_killed_deliver_events_repeats_with_the_same_id() {
     let ids: BTreeSet<_> = received.iter().map(|message| message.header("webhook-id")).collect();
     let bodies: BTreeSet<_> = received.iter().map(|message| message.body.as_str()).collect();
     assert_eq!((ids.len(), bodies.len()), (3, 3), "repetitions are told by their id");
+}
+
+/// At least once, whatever comes together: a receiver that answers at random, two runs at once, runs that are killed.
+/// What a receiver accepted is known as done, unless the run died before it could be written.
+#[tokio::test]
+async fn f_24_a_storm_of_failures_and_kills_loses_nothing() {
+    let stack = Arc::new(builder().with_clock().with_environments(2).start().await);
+    let hook = Hook::start().await;
+    add_webhook(&stack, "hooks", &hook.url()).await;
+    let mut random = StdRng::seed_from_u64(SEED);
+    let mut ended = 0;
+    for round in 0..12 {
+        ended += end_sessions(&stack, 4).await.len();
+        stack.run_write_audit().await;
+        let status = *[200, 204, 429, 500, 503].get(random.random_range(0..5)).expect("a status");
+        let held = random.random_bool(0.5);
+        hook.answer(if held { Answer::Held } else { Answer::Status(status) });
+        let arrived = hook.received().len();
+        let runs = [0, 1].map(|environment| run(&stack, "deliver-events", environment));
+        if held {
+            eventually(&format!("seed {SEED}, round {round}: a message arrives"), || async {
+                (hook.received().len() > arrived || runs.iter().all(tokio::task::JoinHandle::is_finished)).then_some(())
+            })
+            .await;
+            stack.fleet.recycle("deliver-events").await;
+        }
+        for run in runs {
+            let _ = run.await;
+        }
+        stack.advance(Duration::from_secs(random.random_range(20..700)));
+    }
+    hook.answer(Answer::Status(200));
+    for _ in 0..40 {
+        stack.run_deliveries().await;
+        if count_in(&stack, "done").await == ended {
+            break;
+        }
+        stack.advance(Duration::from_secs(3600));
+    }
+    assert_eq!(count_in(&stack, "done").await, ended, "seed {SEED}");
+    let ids: BTreeSet<_> = hook.ids().into_iter().collect();
+    assert_eq!(ids.len(), ended, "seed {SEED}");
 }
