@@ -5,6 +5,8 @@ mod callers;
 mod create;
 mod delete_user;
 mod dependencies;
+mod dpop;
+mod dpop_nonce;
 mod errors;
 mod expiry;
 mod fuzz;
@@ -19,6 +21,7 @@ mod payload;
 mod refresh;
 mod revocation;
 mod sessions;
+mod token_endpoint;
 mod unknown;
 mod update;
 

@@ -7,4 +7,5 @@ mod api;
 mod code;
 mod contract;
 mod examples;
+mod proofs;
 mod structure;

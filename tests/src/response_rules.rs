@@ -3,10 +3,11 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 10] = [
+pub const ALLOWED_HEADERS: [&str; 11] = [
     "allow",
     "cache-control",
     "content-type",
+    "dpop-nonce",
     "etag",
     "location",
     "retry-after",
@@ -16,8 +17,8 @@ pub const ALLOWED_HEADERS: [&str; 10] = [
     "x-request-id",
 ];
 
-/// The only resource that caches may keep.
-const CACHEABLE: &str = "/.well-known/jwks.json";
+/// The only resources that caches may keep.
+const CACHEABLE: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
 
 /// Everything wrong with a response to a request for `path`, one sentence each.
 pub fn violations(path: &str, response: &Response) -> Vec<String> {
@@ -27,7 +28,7 @@ pub fn violations(path: &str, response: &Response) -> Vec<String> {
             found.push(format!("header {name} is not in the list of allowed headers"));
         }
     }
-    let cacheable = path.split('?').next() == Some(CACHEABLE) && response.status == 200;
+    let cacheable = path.split('?').next().is_some_and(|path| CACHEABLE.contains(&path)) && response.status == 200;
     match response.header("cache-control") {
         "" => found.push("cache-control is missing".to_owned()),
         value if !cacheable && value != "no-store" => found.push(format!("cache-control is {value}, not no-store")),

@@ -10,6 +10,7 @@ use shared::adapters::http::serve::{ErrorShape, serve};
 use shared::core::crypto;
 use shared::core::id::UserId;
 use shared::core::json::StrictObject;
+use shared::core::public_key::is_thumbprint;
 use shared::core::time::Timestamp;
 use shared::error::Result;
 use shared::limits::{AMR_ENTRIES_MAX, BODY_BYTES_MAX, CLOCK_LEEWAY_SECONDS, IDEMPOTENCY_KEY_BYTES_MAX};
@@ -28,6 +29,7 @@ struct CreateBody {
     acr: Option<String>,
     amr: Option<Vec<String>>,
     auth_time: Option<String>,
+    dpop_jkt: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +80,9 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
     if auth_time.is_some_and(|instant| instant.is_none_or(|instant| instant > latest)) {
         checks.refuse("authTime", "must be an RFC 3339 time that is not in the future");
     }
+    if body.dpop_jkt.as_deref().is_some_and(|jkt| !is_thumbprint(jkt)) {
+        checks.refuse("dpopJkt", "must be the RFC 7638 thumbprint of a key: 43 characters of base64url");
+    }
     let acr = checks.short_text("acr", body.acr);
     let idempotency_key = checks.text(
         "Idempotency-Key",
@@ -95,6 +100,7 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         acr,
         amr,
         auth_time: auth_time.flatten(),
+        dpop_jkt: body.dpop_jkt,
         idempotency_key,
         payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
     })

@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use super::inbound::Inbound;
+use super::possession::{Demand, prove};
 use super::runtime::Service;
 use crate::core::access_token::{self, Claims};
 use crate::core::application::{Application, ApplicationStatus, Scope};
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub enum Credential {
     /// `Authorization: Bearer …`
     Bearer(String),
+    /// `Authorization: DPoP …`, with a proof beside it (RFC 9449 §7.1).
+    Dpop(String),
     /// `Authorization: Basic …` (OAuth endpoints only).
     Basic {
         /// The application id.
@@ -98,7 +101,8 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
             let key = ApplicationKey::parse(token).ok_or(Error::CredentialInvalid("malformed application key"))?;
             Ok(Caller::Application(by_key(service, &key, now).await?))
         }
-        Some(Credential::Bearer(token)) => Ok(Caller::Holder(holder(service, token, now).await?)),
+        Some(Credential::Bearer(token)) => Ok(Caller::Holder(bearer(service, token, now).await?)),
+        Some(Credential::Dpop(token)) => Ok(Caller::Holder(prover(service, inbound, token).await?)),
     }
 }
 
@@ -116,6 +120,7 @@ pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Ap
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
+        Some(Credential::Dpop(_)) => None,
         Some(Credential::Basic { user, password }) => ApplicationKey::parse_basic(user, password),
     };
     by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, inbound.now).await
@@ -143,6 +148,29 @@ pub async fn verify_token(service: &Service, token: &str, now: Timestamp) -> Res
     let claims = Arc::new(claims);
     service.verified.insert(token, claims.clone(), now);
     Ok(claims)
+}
+
+/// The holder of a token that needs no key. One that does is worth nothing as a Bearer token (T-15).
+async fn bearer(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+    let holder = holder(service, token, now).await?;
+    match &holder.claims.cnf {
+        None => Ok(holder),
+        Some(_) => Err(Error::CredentialInvalid("a token that is bound to a key, presented as Bearer")),
+    }
+}
+
+/// The holder of a token and of the key that it is bound to.
+async fn prover(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, token, inbound.now).await?;
+    let confirmation = holder.claims.cnf.as_ref();
+    let bound = confirmation.ok_or(Error::CredentialInvalid("a token that is bound to no key, presented as DPoP"))?;
+    let demand = Demand {
+        bucket: holder.session.bucket(),
+        application: Some(&holder.application),
+        access_token: Some((token, &bound.jkt)),
+    };
+    prove(service, inbound, demand).await?;
+    Ok(holder)
 }
 
 async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {

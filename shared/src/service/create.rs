@@ -16,7 +16,7 @@ use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
-use crate::core::record::{Header, SessionRecord, State as RecordState};
+use crate::core::record::{Header, KEY_BOUND, SessionRecord, State as RecordState};
 use crate::core::session::{Liveness, liveness};
 use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
@@ -57,6 +57,8 @@ pub struct CreateSession {
     pub amr: Vec<String>,
     /// When the user authenticated.
     pub auth_time: Option<Timestamp>,
+    /// Thumbprint of the key that the session is bound to.
+    pub dpop_jkt: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
     /// SHA-256 of the request body: what the idempotency key stands for.
@@ -96,6 +98,10 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
     let timeouts = rules
         .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
         .map_err(Error::InvalidRequest)?;
+    let key_bound = request.dpop_jkt.is_some();
+    if rules.binding.require_key && !key_bound {
+        return Err(Error::field("dpopJkt", "is required by the application's policy"));
+    }
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
     let record = SessionRecord {
         header: Header {
@@ -106,7 +112,7 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
             epoch: 0,
             generation: 1,
             idle_timeout_seconds: timeouts.idle_seconds,
-            grace_seconds: rules.grace_seconds(false),
+            grace_seconds: rules.grace_seconds(key_bound),
             created_at: now,
             last_activity_at: now,
             absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
@@ -120,7 +126,7 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
             standing: Standing::Good,
             trust: TrustLevel::New,
             risk_score: 0,
-            flags: 0,
+            flags: if key_bound { KEY_BOUND } else { 0 },
             superseded_generation: 0,
             device_epoch: 0,
         },
@@ -198,7 +204,7 @@ fn attributes(application: &Application, request: CreateSession) -> Attributes {
         device_type: request.device.device_type,
         address_prefix: request.client.address_prefix(),
         user_agent,
-        jkt: None,
+        jkt: request.dpop_jkt,
         unknown: Vec::new(),
     }
 }

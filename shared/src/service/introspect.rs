@@ -2,8 +2,10 @@
 
 use super::authenticate::{self, oauth_client, verify_token};
 use super::inbound::Inbound;
+use super::present::token_type;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
+use crate::core::access_token::Confirmation;
 use crate::core::application::{Application, Scope};
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
@@ -47,6 +49,8 @@ pub struct ActiveToken {
     amr: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
 }
 
 const INACTIVE: Introspection = Introspection::Inactive { active: false };
@@ -73,7 +77,7 @@ pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Re
         None => INACTIVE,
         Some(_) => Introspection::Active(Box::new(ActiveToken {
             active: true,
-            token_type: "Bearer",
+            token_type: token_type(claims.cnf.as_ref()),
             iss: claims.iss.clone(),
             sub: claims.sub.clone(),
             aud: claims.aud.clone(),
@@ -85,6 +89,7 @@ pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Re
             acr: claims.acr.clone(),
             amr: claims.amr.clone(),
             auth_time: claims.auth_time,
+            cnf: claims.cnf.clone(),
         })),
     })
 }
@@ -121,6 +126,7 @@ async fn introspect_refresh(
         acr: attributes.acr,
         amr: attributes.amr,
         auth_time: attributes.auth_time.map(Timestamp::seconds),
+        cnf: attributes.jkt.map(|jkt| Confirmation { jkt }),
     })))
 }
 

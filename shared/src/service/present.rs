@@ -2,7 +2,7 @@
 
 use super::key_store::OpenRing;
 use super::runtime::Service;
-use crate::core::access_token;
+use crate::core::access_token::{self, Confirmation};
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::record::SessionRecord;
@@ -135,6 +135,14 @@ pub struct TokenPair {
     pub refresh_token: String,
 }
 
+/// How an access token is presented (RFC 9449 §5).
+pub fn token_type(confirmation: Option<&Confirmation>) -> &'static str {
+    match confirmation {
+        None => "Bearer",
+        Some(_) => "DPoP",
+    }
+}
+
 /// The tokens of a session at a generation of its family.
 pub async fn tokens(
     service: &Service,
@@ -158,7 +166,7 @@ pub async fn tokens(
         .sign(&claims)
         .ok_or_else(|| Error::unavailable(Dependency::Kms, "the signing key is unusable"))?;
     let refresh_token = refresh_token(&ring, session, record, generation)?;
-    Ok(TokenPair { access_token, token_type: "Bearer", expires_in, refresh_token })
+    Ok(TokenPair { access_token, token_type: token_type(claims.cnf.as_ref()), expires_in, refresh_token })
 }
 
 fn refresh_token(ring: &OpenRing, session: SessionId, record: &SessionRecord, generation: u32) -> Result<String> {

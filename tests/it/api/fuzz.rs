@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 15] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
@@ -22,6 +22,8 @@ const ROUTES: [(&str, &str); 13] = [
     ("DELETE", "/sessions/user/{user}"),
     ("POST", "/introspect"),
     ("POST", "/revoke"),
+    ("POST", "/token"),
+    ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
@@ -74,7 +76,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         1 => (1_usize..200).prop_map(|depth| {
             format!("{{\"data\":{}1{}}}", "{\"a\":".repeat(depth), "}".repeat(depth)).into_bytes()
         }),
-        1 => "(token|client_id|client_secret|token_type_hint)=[ -~]{0,40}(&[a-z_]{0,9}=[%+&=A-Za-z0-9]{0,20}){0,4}"
+        1 => "(token|client_id|client_secret|token_type_hint|grant_type|refresh_token)=[ -~]{0,40}(&[a-z_]{0,9}=[%+&=A-Za-z0-9]{0,20}){0,4}"
             .prop_map(String::into_bytes),
         2 => proptest::collection::vec(any::<u8>(), 0..200),
     ]
@@ -82,7 +84,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = "authorization|if-match|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
-        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range";
+        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range|dpop";
     // What HTTP lets through: visible characters, spaces, and bytes beyond ASCII.
     let value = prop_oneof![
         "[ -~]{0,60}",
@@ -135,6 +137,11 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
     match (method, route) {
         ("POST", "/sessions") => request.json(&serde_json::json!({ "userId": "ada" })),
         ("PUT" | "PATCH", _) => request.header("if-match", "*").json(&serde_json::json!({ "data": {} })),
+        ("POST", "/token") => request.anonymous().form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", &stack.app.id),
+            ("refresh_token", &session.refresh_token),
+        ]),
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
         ("POST", _) => request.json(&serde_json::json!({ "refreshToken": session.refresh_token })),
         _ => request,

@@ -7,7 +7,7 @@ use crate::core::json;
 use crate::error::{Error, Result};
 use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
-use crate::service::inbound::{Inbound, Notes};
+use crate::service::inbound::{Inbound, Notes, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, USER_AGENT};
@@ -44,6 +44,11 @@ impl Incoming {
     /// The method.
     pub fn method(&self) -> &lambda_http::http::Method {
         self.request.method()
+    }
+
+    /// The path, as the gateway decoded it.
+    pub fn raw_path(&self) -> &str {
+        self.request.raw_http_path()
     }
 
     /// A path parameter, as the gateway decoded it.
@@ -103,6 +108,9 @@ impl Incoming {
         if scheme.eq_ignore_ascii_case("bearer") {
             return Ok(Some(Credential::Bearer(rest.to_owned())));
         }
+        if scheme.eq_ignore_ascii_case("dpop") {
+            return Ok(Some(Credential::Dpop(rest.to_owned())));
+        }
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
@@ -131,10 +139,19 @@ impl Incoming {
         Ok(Inbound {
             credential: self.credential()?,
             client: self.client(),
+            target: self.target(),
             request_id: self.request_id.clone(),
             now: clock::now(),
             notes: self.notes.clone(),
         })
+    }
+
+    /// What was called, and the proof that came along. Repeated headers stay joined: no proof holds a comma, so
+    /// they are refused like any other malformed proof (RFC 9449 §4.3).
+    fn target(&self) -> Target {
+        let proofs: Vec<_> = self.request.headers().get_all("dpop").iter().map(|value| value.as_bytes()).collect();
+        let proof = (!proofs.is_empty()).then(|| String::from_utf8_lossy(&proofs.join(&b","[..])).into_owned());
+        Target { method: self.method().as_str().to_owned(), path: self.raw_path().to_owned(), proof }
     }
 
     /// Where the request comes from: the gateway's own view. Forwarding headers are never read.

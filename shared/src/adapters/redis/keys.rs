@@ -44,6 +44,11 @@ pub fn history(slot: UserSlot) -> String {
     format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
 }
 
+/// A proof of possession that has been used.
+pub fn used_proof(bucket: Bucket, digest: &str) -> String {
+    format!("j:{}:{digest}", hash_tag(bucket))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +66,7 @@ mod tests {
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
                 idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
+                used_proof(slot.bucket, &slot.tag.text()),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

@@ -36,6 +36,7 @@ macro_rules! script {
 mod create;
 mod end;
 mod list;
+mod proof;
 mod read;
 mod refresh;
 mod revoke_user;
@@ -46,6 +47,7 @@ mod update;
 pub use create::{Claim, Created, create, created};
 pub use end::{Ended, end, ended};
 pub use list::{Listed, PageCursor, list, listed};
+pub use proof::{is_first_use, use_proof};
 pub use read::{Read, read, read_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
