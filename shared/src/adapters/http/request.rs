@@ -114,9 +114,10 @@ impl Incoming {
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
-            // RFC 6749 §2.3.1: both halves are form-encoded; our ids and keys use no character that this changes.
+            // RFC 6749 §2.3.1: both halves are form-encoded, and some clients encode more than they have to.
+            let pair = pair.and_then(|(user, password)| Some((form_decoded(user)?, form_decoded(password)?)));
             let (user, password) = pair.ok_or(Error::CredentialInvalid("malformed Basic credential"))?;
-            return Ok(Some(Credential::Basic { user: user.to_owned(), password: password.to_owned() }));
+            return Ok(Some(Credential::Basic { user, password }));
         }
         Err(Error::CredentialInvalid("unsupported scheme"))
     }
@@ -199,6 +200,13 @@ impl Incoming {
     pub fn deadline_millis(&self) -> Option<u64> {
         self.request.lambda_context_ref().map(|context| context.deadline)
     }
+}
+
+/// A text in the encoding of forms, plain.
+fn form_decoded(text: &str) -> Option<String> {
+    let mut pairs: Vec<(String, String)> = serde_urlencoded::from_str(&format!("text={text}")).ok()?;
+    let decoded = pairs.pop()?.1;
+    pairs.is_empty().then_some(decoded)
 }
 
 /// JSON bodies.
