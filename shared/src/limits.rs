@@ -48,8 +48,13 @@ pub const PROOF_ID_BYTES_MAX: usize = 128;
 /// How long a used proof is remembered: as long as any environment could take it for a good one, and as long again as
 /// clocks may differ.
 pub const PROOF_MEMORY_SECONDS: u64 = PROOF_SECONDS + 2 * CLOCK_LEEWAY_SECONDS;
-/// Time buckets of nonces and challenges; one is good in its own bucket and in the next.
+/// Time buckets of nonces; one is good in its own bucket and in the next.
 pub const NONCE_BUCKET_SECONDS: u64 = 120;
+
+/// How long after its creation a session may be bound to the key of a browser.
+pub const REGISTRATION_SECONDS: u64 = 300;
+/// How long a challenge for the key of a browser may be answered; as long as a used proof is remembered, at least.
+pub const CHALLENGE_SECONDS: u64 = 300;
 
 /// Default concurrent sessions of a user.
 pub const SESSION_LIMIT_DEFAULT: u32 = 20;

@@ -3,6 +3,7 @@
 mod access_tokens;
 mod callers;
 mod create;
+mod dbsc;
 mod delete_user;
 mod dependencies;
 mod dpop;

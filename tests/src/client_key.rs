@@ -68,6 +68,27 @@ impl ClientKey {
     }
 }
 
+impl ClientKey {
+    /// What a browser sends to bind this key to a session, by the value of `Secure-Session-Registration`.
+    pub fn registration(&self, offer: &str) -> Proof<'_> {
+        let parameter = |name: &str| {
+            let quoted = offer.split_once(&format!(";{name}=\"")).expect("the parameter").1;
+            quoted.split('"').next().unwrap_or_default().to_owned()
+        };
+        Proof {
+            key: self,
+            header: json!({ "typ": "dbsc+jwt", "alg": "ES256", "jwk": self.jwk() }),
+            claims: json!({ "jti": parameter("challenge"), "authorization": parameter("authorization") }),
+        }
+    }
+
+    /// What a browser sends to show that it has this key, by the value of `Secure-Session-Challenge`.
+    pub fn answer(&self, challenge: &str) -> Proof<'_> {
+        let challenge = challenge.split('"').nth(1).unwrap_or_default();
+        Proof { key: self, header: json!({ "typ": "dbsc+jwt", "alg": "ES256" }), claims: json!({ "jti": challenge }) }
+    }
+}
+
 /// A proof under construction.
 #[must_use = "a proof is a text once it is signed"]
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 11] = [
+pub const ALLOWED_HEADERS: [&str; 12] = [
     "allow",
     "cache-control",
     "content-type",
@@ -11,6 +11,7 @@ pub const ALLOWED_HEADERS: [&str; 11] = [
     "etag",
     "location",
     "retry-after",
+    "secure-session-challenge",
     "strict-transport-security",
     "www-authenticate",
     "x-content-type-options",
@@ -44,8 +45,13 @@ pub fn violations(path: &str, response: &Response) -> Vec<String> {
     if response.header("x-content-type-options") != "nosniff" {
         found.push("x-content-type-options is not nosniff".to_owned());
     }
-    if !response.cookies.is_empty() {
-        found.push("the API sets no cookies".to_owned());
+    for cookie in &response.cookies {
+        // ASVS 3.3.1 to 3.3.5: only browsers with a key get a cookie, and it goes nowhere else.
+        let rest = cookie.split_once("; ").map_or("", |(_, rest)| rest);
+        let exact = rest.starts_with("Max-Age=") && rest.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax");
+        if !path.starts_with("/dbsc/") || !cookie.starts_with("__Host-session=") || !exact || cookie.len() > 4096 {
+            found.push(format!("the cookie {cookie} is not one that this path sets"));
+        }
     }
     found
 }

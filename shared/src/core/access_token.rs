@@ -49,9 +49,23 @@ pub struct Claims {
 /// A token that is worth something only together with a key (RFC 7800).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Confirmation {
+pub enum Confirmation {
     /// Thumbprint of the key that has to make a proof for each request (RFC 9449 §6.1).
-    pub jkt: String,
+    #[serde(rename = "jkt")]
+    Proof(String),
+    /// Thumbprint of the browser's key that the token's cookie was given out for. Such a token is good as that cookie
+    /// and in no other place.
+    #[serde(rename = "dbsc")]
+    Cookie(String),
+}
+
+/// What binds the tokens of a session.
+pub fn confirmation(attributes: &Attributes) -> Option<Confirmation> {
+    let thumbprint = attributes.jkt.clone()?;
+    Some(match attributes.device_key {
+        None => Confirmation::Proof(thumbprint),
+        Some(_) => Confirmation::Cookie(thumbprint),
+    })
 }
 
 /// The claims of a session's next access token. It never outlives the session's absolute end.
@@ -75,7 +89,7 @@ pub fn claims(
         acr: attributes.acr.clone(),
         amr: attributes.amr.clone(),
         auth_time: attributes.auth_time.map(Timestamp::seconds),
-        cnf: attributes.jkt.clone().map(|jkt| Confirmation { jkt }),
+        cnf: confirmation(attributes),
     }
 }
 

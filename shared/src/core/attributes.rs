@@ -29,6 +29,8 @@ pub struct Attributes {
     pub user_agent: Option<String>,
     /// RFC 7638 thumbprint of the key that the session is bound to (`cnf.jkt`).
     pub jkt: Option<String>,
+    /// The key itself, when it is a browser's (Device Bound Session Credentials): a point on P-256.
+    pub device_key: Option<[u8; 64]>,
     /// Fields of a later release, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
@@ -44,6 +46,7 @@ const DEVICE_TYPE: u8 = 8;
 const ADDRESS_PREFIX: u8 = 9;
 const USER_AGENT: u8 = 10;
 const JKT: u8 = 11;
+const DEVICE_KEY: u8 = 20;
 
 impl Attributes {
     /// The bytes of the record's middle part.
@@ -73,6 +76,9 @@ impl Attributes {
         }
         if let Some(instant) = self.auth_time {
             push(&mut bytes, AUTH_TIME, &instant.millis().to_be_bytes());
+        }
+        if let Some(point) = &self.device_key {
+            push(&mut bytes, DEVICE_KEY, point);
         }
         for (tag, value) in &self.unknown {
             push(&mut bytes, *tag, value);
@@ -106,6 +112,7 @@ impl Attributes {
             ADDRESS_PREFIX => self.address_prefix = Some(text()?),
             USER_AGENT => self.user_agent = Some(text()?),
             JKT => self.jkt = Some(text()?),
+            DEVICE_KEY => self.device_key = Some(value.try_into().ok()?),
             _ => self.unknown.push((tag, value.to_vec())),
         }
         Some(())
@@ -137,6 +144,7 @@ mod tests {
             address_prefix: Some("203.0.113.0/24".into()),
             user_agent: Some("agent".into()),
             jkt: Some("thumbprint".into()),
+            device_key: Some([9; 64]),
             unknown: vec![(200, vec![1, 2, 3])],
         };
         assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod client_jws;
 pub mod context;
 pub mod crypto;
+pub mod dbsc;
 pub mod device;
 pub mod dpop;
 pub mod end_reason;

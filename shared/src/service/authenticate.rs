@@ -3,7 +3,7 @@
 use super::inbound::Inbound;
 use super::possession::{Demand, prove};
 use super::runtime::Service;
-use crate::core::access_token::{self, Claims};
+use crate::core::access_token::{self, Claims, Confirmation};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
@@ -18,6 +18,8 @@ pub enum Credential {
     Bearer(String),
     /// `Authorization: DPoP …`, with a proof beside it (RFC 9449 §7.1).
     Dpop(String),
+    /// The cookie of a device bound session, where no other site can have sent it.
+    Cookie(String),
     /// `Authorization: Basic …` (OAuth endpoints only).
     Basic {
         /// The application id.
@@ -102,6 +104,7 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
             Ok(Caller::Application(by_key(service, &key, now).await?))
         }
         Some(Credential::Bearer(token)) => Ok(Caller::Holder(bearer(service, token, now).await?)),
+        Some(Credential::Cookie(token)) => Ok(Caller::Holder(by_cookie(service, token, now).await?)),
         Some(Credential::Dpop(token)) => Ok(Caller::Holder(prover(service, inbound, token).await?)),
     }
 }
@@ -120,7 +123,7 @@ pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Ap
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
-        Some(Credential::Dpop(_)) => None,
+        Some(Credential::Dpop(_) | Credential::Cookie(_)) => None,
         Some(Credential::Basic { user, password }) => ApplicationKey::parse_basic(user, password),
     };
     by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, inbound.now).await
@@ -162,15 +165,25 @@ async fn bearer(service: &Service, token: &str, now: Timestamp) -> Result<Holder
 /// The holder of a token and of the key that it is bound to.
 async fn prover(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
     let holder = holder(service, token, inbound.now).await?;
-    let confirmation = holder.claims.cnf.as_ref();
-    let bound = confirmation.ok_or(Error::CredentialInvalid("a token that is bound to no key, presented as DPoP"))?;
+    let Some(Confirmation::Proof(jkt)) = &holder.claims.cnf else {
+        return Err(Error::CredentialInvalid("a token that needs no proof, presented as DPoP"));
+    };
     let demand = Demand {
         bucket: holder.session.bucket(),
         application: Some(&holder.application),
-        access_token: Some((token, &bound.jkt)),
+        access_token: Some((token, jkt)),
     };
     prove(service, inbound, demand).await?;
     Ok(holder)
+}
+
+/// The holder of a cookie that was given out for the key of a browser. No other token is good as a cookie.
+async fn by_cookie(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+    let holder = holder(service, token, now).await?;
+    match &holder.claims.cnf {
+        Some(Confirmation::Cookie(_)) => Ok(holder),
+        Some(Confirmation::Proof(_)) | None => Err(Error::CredentialInvalid("a token that is no cookie, as a cookie")),
+    }
 }
 
 async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {

@@ -1,6 +1,7 @@
 //! Creating a session.
 
 use super::authenticate;
+use super::device_bound;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
 use super::runtime::Service;
@@ -76,6 +77,16 @@ pub struct CreatedSession {
     pub tokens: TokenPair,
     /// Sessions that ended to make room.
     pub evicted: Vec<String>,
+    /// How the browser may bind the session to its device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_bound_session: Option<DeviceBoundSession>,
+}
+
+/// For the browser of a new session.
+#[derive(Serialize)]
+pub struct DeviceBoundSession {
+    /// The value of the `Secure-Session-Registration` header that the application's own answer should carry.
+    pub registration: String,
 }
 
 /// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
@@ -98,6 +109,7 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
     let timeouts = rules
         .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
         .map_err(Error::InvalidRequest)?;
+    let offers = rules.binding.device_bound_credentials;
     let key_bound = request.dpop_jkt.is_some();
     if rules.binding.require_key && !key_bound {
         return Err(Error::field("dpopJkt", "is required by the application's policy"));
@@ -137,7 +149,7 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
     match scripts::created(slot.bucket, service.state.run(&call).await?)? {
         Created::Admitted { epoch: _, evicted } => {
             record_evictions(service, &record, &evicted, now).await;
-            respond(service, session, &record, evicted, now).await
+            respond(service, session, &record, evicted, offers, now).await
         }
         Created::Replayed { session, evicted } => {
             let read = scripts::read(&[session], slot);
@@ -146,7 +158,7 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
             // The call that evicted them may have lost its reply, and with it the list.
             record_evictions(service, &record, &evicted, now).await;
             match liveness(&record.header, epoch, now) {
-                Liveness::Alive => respond(service, session, &record, evicted, now).await,
+                Liveness::Alive => respond(service, session, &record, evicted, offers, now).await,
                 Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
                     Err(Error::SessionEnded { reason, asker: Asker::Application })
                 }
@@ -163,13 +175,20 @@ async fn respond(
     session: SessionId,
     record: &SessionRecord,
     evicted: Vec<SessionId>,
+    offers_binding: bool,
     now: Timestamp,
 ) -> Result<CreatedSession> {
+    let unbound = record.header.flags & KEY_BOUND == 0;
+    let device_bound_session = match offers_binding && unbound {
+        true => Some(DeviceBoundSession { registration: device_bound::offer(service, session, record).await? }),
+        false => None,
+    };
     let data = session_data::open(service, session, record).await?;
     Ok(CreatedSession {
         session: SessionView::new(session, record, Some(data)),
         tokens: present::tokens(service, session, record, 1, now).await?,
         evicted: evicted.iter().map(ToString::to_string).collect(),
+        device_bound_session,
     })
 }
 
@@ -205,6 +224,7 @@ fn attributes(application: &Application, request: CreateSession) -> Attributes {
         address_prefix: request.client.address_prefix(),
         user_agent,
         jkt: request.dpop_jkt,
+        device_key: None,
         unknown: Vec::new(),
     }
 }

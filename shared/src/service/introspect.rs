@@ -5,7 +5,7 @@ use super::inbound::Inbound;
 use super::present::token_type;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
-use crate::core::access_token::Confirmation;
+use crate::core::access_token::{Confirmation, confirmation};
 use crate::core::application::{Application, Scope};
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
@@ -112,6 +112,7 @@ async fn introspect_refresh(
         return Ok(INACTIVE);
     };
     let attributes = record.attributes;
+    let cnf = confirmation(&attributes);
     Ok(Introspection::Active(Box::new(ActiveToken {
         active: true,
         token_type: "refresh_token",
@@ -126,7 +127,7 @@ async fn introspect_refresh(
         acr: attributes.acr,
         amr: attributes.amr,
         auth_time: attributes.auth_time.map(Timestamp::seconds),
-        cnf: attributes.jkt.map(|jkt| Confirmation { jkt }),
+        cnf,
     })))
 }
 

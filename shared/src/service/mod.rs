@@ -7,6 +7,7 @@ pub mod caches;
 pub mod catch_up;
 pub mod cleanup;
 pub mod create;
+pub mod device_bound;
 pub mod end;
 pub mod end_user;
 pub mod get;

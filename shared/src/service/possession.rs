@@ -10,7 +10,7 @@ use crate::core::application::Application;
 use crate::core::crypto;
 use crate::core::dpop::{self, Proof};
 use crate::core::id::Bucket;
-use crate::core::nonce::{self, Purpose};
+use crate::core::nonce;
 use crate::error::{Error, Result};
 use crate::random;
 
@@ -48,7 +48,7 @@ pub async fn prove(service: &Service, inbound: &Inbound, demand: Demand<'_>) -> 
 /// Lets the answer carry the nonce for the next proof.
 pub async fn offer_nonce(service: &Service, inbound: &Inbound) -> Result<()> {
     let key = service.keys.routing().await?;
-    inbound.notes.set("dpop-nonce", nonce::issue(key, Purpose::Dpop, inbound.now));
+    inbound.notes.set("dpop-nonce", nonce::issue(key, inbound.now));
     Ok(())
 }
 
@@ -62,24 +62,27 @@ async fn check_nonce(
     let key = service.keys.routing().await?;
     let required = application.is_some_and(|application| application.policy.requires_nonce());
     match &proof.nonce {
-        Some(nonce) if nonce::is_good(key, Purpose::Dpop, nonce, inbound.now) => Ok(()),
+        Some(nonce) if nonce::is_good(key, nonce, inbound.now) => Ok(()),
         None if !required => Ok(()),
         Some(_) | None => Err(Error::DpopNonceRequired),
     }
 }
 
-/// Marks the proof as used; refuses it when somebody was first. The mark is of this call, so that a command whose
-/// reply was lost may be sent again.
+/// Uses up the proof; refuses it when somebody was first.
 async fn use_up(service: &Service, bucket: Bucket, proof: &Proof) -> Result<()> {
+    if first_use(service, bucket, &[proof.jkt.as_bytes(), proof.jti.as_bytes(), proof.htu.as_bytes()]).await? {
+        return Ok(());
+    }
+    tracing::warn!(event = "authn_proof_reuse", "proof of possession presented again");
+    Err(Error::DpopProofInvalid("the proof was used before"))
+}
+
+/// Marks something that is good once as used, and says whether nobody was first. The mark is of this call, so that a
+/// command whose reply was lost may be sent again.
+pub async fn first_use(service: &Service, bucket: Bucket, what: &[&[u8]]) -> Result<bool> {
     let key = service.keys.routing().await?;
-    let digest = crypto::mac(key, &[b"used proof", proof.jkt.as_bytes(), proof.jti.as_bytes(), proof.htu.as_bytes()]);
+    let digest = crypto::mac(key, &[&[&b"used proof"[..]], what].concat());
     let mark: [u8; 16] = random::bytes()?;
     let reply = service.state.command(&scripts::use_proof(bucket, &crypto::encode(&digest[..16]), &mark)).await?;
-    match scripts::is_first_use(&reply, &mark)? {
-        true => Ok(()),
-        false => {
-            tracing::warn!(event = "authn_proof_reuse", "proof of possession presented again");
-            Err(Error::DpopProofInvalid("the proof was used before"))
-        }
-    }
+    Ok(scripts::is_first_use(&reply, &mark)?)
 }

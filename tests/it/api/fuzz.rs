@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 15] = [
+const ROUTES: [(&str, &str); 17] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
@@ -23,6 +23,8 @@ const ROUTES: [(&str, &str); 15] = [
     ("POST", "/introspect"),
     ("POST", "/revoke"),
     ("POST", "/token"),
+    ("POST", "/dbsc/registration"),
+    ("POST", "/dbsc/refresh"),
     ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
@@ -84,7 +86,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = "authorization|if-match|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
-        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range|dpop";
+        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range|dpop|secure-session-response|sec-secure-session-id|sec-fetch-site";
     // What HTTP lets through: visible characters, spaces, and bytes beyond ASCII.
     let value = prop_oneof![
         "[ -~]{0,60}",
@@ -142,6 +144,9 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
             ("client_id", &stack.app.id),
             ("refresh_token", &session.refresh_token),
         ]),
+        ("POST", "/dbsc/registration" | "/dbsc/refresh") => {
+            request.header("sec-secure-session-id", &session.session_id)
+        }
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
         ("POST", _) => request.json(&serde_json::json!({ "refreshToken": session.refresh_token })),
         _ => request,

@@ -30,6 +30,8 @@ fn every_error() -> Vec<Error> {
         Error::CredentialInvalid("for the log"),
         Error::DpopProofInvalid("for the log"),
         Error::DpopNonceRequired,
+        Error::DeviceProofInvalid("for the log"),
+        Error::DeviceProofRequired,
         Error::UnsupportedGrantType,
         Error::RefreshTokenInvalid,
         Error::RefreshTokenReused,
@@ -55,6 +57,8 @@ fn every_error() -> Vec<Error> {
             | Error::CredentialInvalid(_)
             | Error::DpopProofInvalid(_)
             | Error::DpopNonceRequired
+            | Error::DeviceProofInvalid(_)
+            | Error::DeviceProofRequired
             | Error::UnsupportedGrantType
             | Error::RefreshTokenInvalid
             | Error::RefreshTokenReused

@@ -2,7 +2,7 @@ use super::files::{names, read};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use integration_tests::application::SessionTokens;
-use integration_tests::{Application, Response, Stack, Value, json, response_rules};
+use integration_tests::{Application, ClientKey, Response, Stack, Value, json, response_rules};
 use time::OffsetDateTime;
 
 const USER: &str = "user-1042";
@@ -50,7 +50,8 @@ fn status(function: &str) -> u16 {
 /// The events are what API Gateway, EventBridge and operators send: every one does at its function what it is for.
 #[tokio::test]
 async fn every_sample_event_does_its_work() {
-    let stack = Stack::builder().with_clock().with_database().start().await;
+    let policy = json!({ "binding": { "deviceBoundCredentials": true } });
+    let stack = Stack::builder().with_clock().with_database().with_policy(policy).start().await;
     // A time of the events lies in no future.
     let written_at = OffsetDateTime::from_unix_timestamp(1_795_490_142).expect("a time") + time::Duration::MINUTE;
     if let Ok(ahead) = std::time::Duration::try_from(written_at - stack.now()) {
@@ -66,7 +67,10 @@ async fn every_sample_event_does_its_work() {
             }
             http += 1;
             let tokens = stack.app.start_session(USER).await;
-            let event = for_this_stack(&text, &stack.app, &tokens);
+            let mut event = for_this_stack(&text, &stack.app, &tokens);
+            if function == "device-bound-session" {
+                prove(&stack, &tokens, &mut event).await;
+            }
             let name = format!("{function}/{case}");
             let result = stack.invoke(&function, &event).await;
             let response = Response::of_invocation(&function, result).expect(status(&function));
@@ -75,7 +79,22 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 15, "HTTP events");
+    assert_eq!(http, 17, "HTTP events");
+}
+
+/// Puts the proof of a browser into its event: to bind its key, or to show it again.
+async fn prove(stack: &Stack, tokens: &SessionTokens, event: &mut Value) {
+    let key = ClientKey::new();
+    let offer = tokens.document["deviceBoundSession"]["registration"].as_str().expect("an offer");
+    let mut proof = key.registration(offer).sign();
+    if event["rawPath"] == "/dbsc/refresh" {
+        let register = stack.request("POST", "/dbsc/registration").header("secure-session-response", &proof);
+        register.send().await.expect(200);
+        let refresh = stack.request("POST", "/dbsc/refresh").header("sec-secure-session-id", &tokens.session_id);
+        let asked = refresh.send().await.expect(403);
+        proof = key.answer(asked.header("secure-session-challenge")).sign();
+    }
+    event["headers"]["secure-session-response"] = proof.into();
 }
 
 /// What the event was for has happened.
@@ -108,6 +127,7 @@ async fn effect(stack: &Stack, function: &str, tokens: &SessionTokens, response:
             assert!(keys == Some(1) || document["issuer"] == stack.public_url.as_str(), "{document}");
         }
         "openapi" => assert!(response.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1"))),
+        "device-bound-session" => assert_eq!(response.cookies.len(), 1, "{response:?}"),
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }

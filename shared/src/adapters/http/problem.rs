@@ -33,6 +33,10 @@ pub fn row(error: &Error) -> Row {
         Error::DpopNonceRequired => {
             (401, "use_dpop_nonce", true, "The proof of possession must carry the nonce of DPoP-Nonce; try again.")
         }
+        Error::DeviceProofInvalid(_) => (403, "device_proof_invalid", false, "The device's proof was not accepted."),
+        Error::DeviceProofRequired => {
+            (403, "device_proof_required", true, "Answer the challenge with the device's key.")
+        }
         Error::UnsupportedGrantType => (400, "unsupported_grant_type", false, "Only refresh tokens are taken here."),
         Error::RefreshTokenInvalid => (401, "refresh_token_invalid", false, "The refresh token was not accepted."),
         Error::RefreshTokenReused => {
@@ -94,6 +98,8 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::CredentialInvalid(_)
         | Error::DpopProofInvalid(_)
         | Error::DpopNonceRequired
+        | Error::DeviceProofInvalid(_)
+        | Error::DeviceProofRequired
         | Error::UnsupportedGrantType
         | Error::RefreshTokenInvalid
         | Error::RefreshTokenReused
@@ -215,6 +221,8 @@ mod tests {
             (Error::CredentialInvalid("x"), 401, "credential_invalid", false),
             (Error::DpopProofInvalid("secret"), 401, "dpop_proof_invalid", false),
             (Error::DpopNonceRequired, 401, "use_dpop_nonce", true),
+            (Error::DeviceProofInvalid("secret"), 403, "device_proof_invalid", false),
+            (Error::DeviceProofRequired, 403, "device_proof_required", true),
             (Error::UnsupportedGrantType, 400, "unsupported_grant_type", false),
             (Error::RefreshTokenInvalid, 401, "refresh_token_invalid", false),
             (Error::RefreshTokenReused, 401, "refresh_token_reused", false),

@@ -7,10 +7,11 @@ use crate::core::json;
 use crate::error::{Error, Result};
 use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
+use crate::service::device_bound;
 use crate::service::inbound::{Inbound, Notes, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, USER_AGENT};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, IF_MATCH, USER_AGENT};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde::de::DeserializeOwned;
@@ -122,6 +123,33 @@ impl Incoming {
         Err(Error::CredentialInvalid("unsupported scheme"))
     }
 
+    /// The cookie of a device bound session. Whatever changes something takes it only where the browser says that the
+    /// request is from this site (`Sec-Fetch-Site`): another one can not make it say so (CSRF, T-44). A cookie that is
+    /// there twice is none.
+    fn cookie(&self) -> Option<Credential> {
+        let headers = self.request.headers();
+        let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+        let safe = self.method().is_safe();
+        if !safe && !matches!(site, Some("same-origin" | "same-site")) {
+            return None;
+        }
+        let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut values = pairs.filter(|(name, _)| *name == device_bound::COOKIE).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Some(Credential::Cookie(value.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// A header of a single structured item (RFC 9651 §3.3): a string or a token, without parameters.
+    pub fn item(&self, name: &'static str) -> Result<Option<&str>> {
+        let Some(text) = self.header(name)?.map(str::trim) else { return Ok(None) };
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+        let plain = !bare.is_empty() && bare.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
+        plain.then_some(Some(bare)).ok_or_else(|| Error::field(name, "must be one structured item"))
+    }
+
     /// `If-Match`: `"<version>"` or `*`.
     pub fn if_match(&self) -> Result<Expected> {
         let value = self.header(IF_MATCH.as_str())?.ok_or(Error::IfMatchRequired)?.trim();
@@ -138,7 +166,7 @@ impl Incoming {
     /// What every operation takes from a request.
     pub fn inbound(&self) -> Result<Inbound> {
         Ok(Inbound {
-            credential: self.credential()?,
+            credential: self.credential()?.or_else(|| self.cookie()),
             client: self.client(),
             target: self.target(),
             request_id: self.request_id.clone(),

@@ -33,6 +33,7 @@ macro_rules! script {
     };
 }
 
+mod bind_key;
 mod create;
 mod end;
 mod list;
@@ -44,6 +45,7 @@ mod sweep;
 mod touch;
 mod update;
 
+pub use bind_key::{KeyBound, bind_key, key_bound};
 pub use create::{Claim, Created, create, created};
 pub use end::{Ended, end, ended};
 pub use list::{Listed, PageCursor, list, listed};
