@@ -38,6 +38,21 @@ pub enum Error {
     /// The credential is not accepted; the text is for the log only.
     #[error("credential refused: {0}")]
     CredentialInvalid(&'static str),
+    /// The proof of possession is missing, or not accepted; the text is for the log only.
+    #[error("proof of possession refused: {0}")]
+    DpopProofInvalid(&'static str),
+    /// The proof of possession must carry the nonce that comes with the answer.
+    #[error("proof of possession without a good nonce")]
+    DpopNonceRequired,
+    /// The browser's proof is not accepted; the text is for the log only.
+    #[error("device proof refused: {0}")]
+    DeviceProofInvalid(&'static str),
+    /// The browser must answer the challenge that comes with the answer.
+    #[error("device proof required")]
+    DeviceProofRequired,
+    /// The token endpoint knows the refresh token grant only.
+    #[error("unsupported grant type")]
+    UnsupportedGrantType,
     /// Not a refresh token of this service, session, or family.
     #[error("refresh token refused")]
     RefreshTokenInvalid,

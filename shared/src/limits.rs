@@ -67,6 +67,23 @@ pub const CLOCK_LEEWAY_SECONDS: u64 = 30;
 /// the gateway allows 10,240 bytes for all headers.
 pub const ACCESS_TOKEN_BYTES_MAX: usize = 6 * 1024;
 
+/// Age of a proof of possession (RFC 9449 §11.1).
+pub const PROOF_SECONDS: u64 = 60;
+/// Longest proof of possession in bytes.
+pub const PROOF_BYTES_MAX: usize = 2 * 1024;
+/// Longest `jti` of a proof in bytes.
+pub const PROOF_ID_BYTES_MAX: usize = 128;
+/// How long a used proof is remembered: as long as any environment could take it for a good one, and as long again as
+/// clocks may differ.
+pub const PROOF_MEMORY_SECONDS: u64 = PROOF_SECONDS + 2 * CLOCK_LEEWAY_SECONDS;
+/// Time buckets of nonces; one is good in its own bucket and in the next.
+pub const NONCE_BUCKET_SECONDS: u64 = 120;
+
+/// How long after its creation a session may be bound to the key of a browser.
+pub const REGISTRATION_SECONDS: u64 = 300;
+/// How long a challenge for the key of a browser may be answered; as long as a used proof is remembered, at least.
+pub const CHALLENGE_SECONDS: u64 = 300;
+
 /// Default concurrent sessions of a user.
 pub const SESSION_LIMIT_DEFAULT: u32 = 20;
 /// Most concurrent sessions of a user; bounds every script that walks the user's index.

@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod clients;
 mod harness;
 mod jobs;
 mod keys;

@@ -1,5 +1,6 @@
 //! The OpenAPI document against the template, the code, and real responses of every operation.
 
+mod answers_browsers;
 mod answers_devices;
 mod answers_locks;
 mod answers_oauth;
@@ -11,5 +12,6 @@ mod api;
 mod code;
 mod contract;
 mod examples;
+mod proofs;
 mod sharing;
 mod structure;

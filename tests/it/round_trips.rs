@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use integration_tests::application::SessionTokens;
-use integration_tests::{Application, Request, Response, Stack, Value, json};
+use integration_tests::{Application, ClientKey, Request, Response, Stack, Value, json};
 
 /// What an operation asked of its stores.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -398,6 +398,45 @@ async fn sharing_and_step_up_cost_what_they_must() {
     costs(&stack, "step-up: read, script", step_up(&session), 200, Cost::redis(2)).await;
     let ledger = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
     costs(&stack, "withdraw", withdraw(&session), 204, ledger).await;
+}
+
+/// A proof of possession is marked as used: one round trip more, for bound sessions only.
+#[tokio::test]
+async fn a_proof_costs_one_round_trip() {
+    let stack = counted().await;
+    let (app, key) = (&stack.app, ClientKey::new());
+    let body = json!({ "userId": "ada", "data": { "a": 1 }, "dpopJkt": key.thumbprint() });
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    let path = format!("/sessions/{}", session.session_id);
+    let prove = |method: &str, path: &str| key.proof(&stack, method, path);
+    let holder = |method: &str| {
+        let proof = prove(method, &path).of_token(&session.access_token).sign();
+        stack.request(method, &path).dpop(&session.access_token, &proof)
+    };
+    holder("GET").send().await.expect(200);
+    costs(&stack, "read", holder("GET"), 200, Cost::redis(2)).await;
+    let bearer = stack.request("GET", &path).bearer(&session.access_token);
+    costs(&stack, "refused before any store", bearer, 401, Cost::redis(0)).await;
+    let altered = prove("PUT", &path).of_token(&session.access_token).sign();
+    let altered = stack.request("GET", &path).dpop(&session.access_token, &altered);
+    costs(&stack, "a proof for something else", altered, 401, Cost::redis(0)).await;
+    let change = json!({ "data": { "a": 2 } });
+    let put = || holder("PUT").header("if-match", "*").json(&change);
+    put().send().await.expect(200);
+    costs(&stack, "update with If-Match: *", put(), 200, Cost::redis(3)).await;
+
+    let refresh_path = format!("{path}/refresh");
+    let present = |token: &str| {
+        let request = stack.request("POST", &refresh_path).json(&json!({ "refreshToken": token }));
+        request.proof(&prove("POST", &refresh_path).sign())
+    };
+    let warm = present(&session.refresh_token).send().await.expect(200).json();
+    let token = warm["refreshToken"].as_str().expect("a token").to_owned();
+    let rotated = costs(&stack, "refresh", present(&token), 200, Cost::redis(2)).await.json();
+    let token = rotated["refreshToken"].as_str().expect("a token").to_owned();
+    let form = [("grant_type", "refresh_token"), ("client_id", app.id.as_str()), ("refresh_token", token.as_str())];
+    let grant = stack.request("POST", "/token").form(&form).proof(&prove("POST", "/token").sign());
+    costs(&stack, "token endpoint", grant, 200, Cost::redis(2)).await;
 }
 
 /// F-07

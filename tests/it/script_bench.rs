@@ -275,6 +275,7 @@ pub fn random_attributes(rng: &mut StdRng) -> Attributes {
         user_agent: text(rng),
         jkt: rng.random_bool(0.3).then(|| pick(rng, &["key-A", "key-B"]).to_owned()),
         device_tag: rng.random_bool(0.7).then(|| pick(rng, &[DEVICE, ANOTHER_DEVICE])).map(DeviceTag::from_bytes),
+        device_key: rng.random_bool(0.1).then_some([7; 64]),
         unknown: match rng.random_bool(0.5) {
             true => vec![(rng.random_range(100..=255), unknown)],
             false => Vec::new(),

@@ -1,5 +1,7 @@
 //! Every decision a script takes, against its Rust twin or a small model, on random inputs in a real Redis.
 
+#[path = "scripts_twin/bind_key.rs"]
+mod bind_key;
 #[path = "scripts_twin/create.rs"]
 mod create;
 #[path = "scripts_twin/end.rs"]

@@ -10,6 +10,7 @@ use shared::adapters::http::serve::{ErrorShape, serve};
 use shared::core::crypto;
 use shared::core::id::UserId;
 use shared::core::json::StrictObject;
+use shared::core::public_key::is_thumbprint;
 use shared::core::time::Timestamp;
 use shared::error::Result;
 use shared::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
@@ -28,6 +29,7 @@ struct CreateBody {
     acr: Option<String>,
     amr: Option<Vec<String>>,
     auth_time: Option<String>,
+    dpop_jkt: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -87,6 +89,8 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         acr,
         amr,
         auth_time,
+        auth_time: auth_time.flatten(),
+        dpop_jkt: body.dpop_jkt,
         idempotency_key,
         payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
     })

@@ -32,6 +32,8 @@ pub struct Attributes {
     pub jkt: Option<String>,
     /// The device as keys and scripts know it ([`super::device_tag::DeviceTag`]).
     pub device_tag: Option<DeviceTag>,
+    /// The key itself, when it is a browser's (Device Bound Session Credentials): a point on P-256.
+    pub device_key: Option<[u8; 64]>,
     /// Fields of a later release, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
@@ -48,6 +50,7 @@ const ADDRESS_PREFIX: u8 = 9;
 const USER_AGENT: u8 = 10;
 const JKT: u8 = 11;
 const DEVICE_TAG: u8 = 12;
+const DEVICE_KEY: u8 = 20;
 
 impl Attributes {
     /// The bytes of the record's middle part.
@@ -80,6 +83,9 @@ impl Attributes {
         }
         if let Some(device) = self.device_tag {
             push(&mut bytes, DEVICE_TAG, device.bytes());
+        }
+        if let Some(point) = &self.device_key {
+            push(&mut bytes, DEVICE_KEY, point);
         }
         for (tag, value) in &self.unknown {
             push(&mut bytes, *tag, value);
@@ -114,6 +120,7 @@ impl Attributes {
             USER_AGENT => self.user_agent = Some(text()?),
             JKT => self.jkt = Some(text()?),
             DEVICE_TAG => self.device_tag = Some(DeviceTag::from_bytes(value.try_into().ok()?)),
+            DEVICE_KEY => self.device_key = Some(value.try_into().ok()?),
             _ => self.unknown.push((tag, value.to_vec())),
         }
         Some(())
@@ -146,6 +153,7 @@ mod tests {
             user_agent: Some("agent".into()),
             jkt: Some("thumbprint".into()),
             device_tag: Some(DeviceTag::from_bytes([7; 8])),
+            device_key: Some([9; 64]),
             unknown: vec![(200, vec![1, 2, 3])],
         };
         assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));

@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 22] = [
+pub const EVENT_TYPES: [&str; 24] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -28,6 +28,8 @@ pub const EVENT_TYPES: [&str; 22] = [
     "session.unlocked",
     "lock.refused",
     "security.probing",
+    "session.key_bound",
+    "session.key_refused",
 ];
 
 /// Who caused an event.

@@ -1,10 +1,11 @@
 //! Who is calling.
 
 use super::inbound::Inbound;
+use super::possession::{Demand, prove};
 use super::rate::{self, Account};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::Own;
-use crate::core::access_token::{self, Claims};
+use crate::core::access_token::{self, Claims, Confirmation};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
@@ -17,6 +18,10 @@ use std::sync::Arc;
 pub enum Credential {
     /// `Authorization: Bearer …`
     Bearer(String),
+    /// `Authorization: DPoP …`, with a proof beside it (RFC 9449 §7.1).
+    Dpop(String),
+    /// The cookie of a device bound session, where no other site can have sent it.
+    Cookie(String),
     /// `Authorization: Basic …` (OAuth endpoints only).
     Basic {
         /// The application id.
@@ -129,7 +134,9 @@ async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
             let key = ApplicationKey::parse(token).ok_or(Error::CredentialInvalid("malformed application key"))?;
             Ok(Caller::Application(by_key(service, &key, now).await?))
         }
-        Some(Credential::Bearer(token)) => Ok(Caller::Holder(holder(service, token, now).await?)),
+        Some(Credential::Bearer(token)) => Ok(Caller::Holder(bearer(service, token, now).await?)),
+        Some(Credential::Cookie(token)) => Ok(Caller::Holder(by_cookie(service, token, now).await?)),
+        Some(Credential::Dpop(token)) => Ok(Caller::Holder(prover(service, inbound, token).await?)),
     }
 }
 
@@ -160,6 +167,7 @@ async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<Ap
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
+        Some(Credential::Dpop(_) | Credential::Cookie(_)) => None,
         Some(Credential::Basic { user, password }) => ApplicationKey::parse_basic(user, password),
     };
     by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, inbound.now).await
@@ -187,6 +195,39 @@ pub async fn verify_token(service: &Service, token: &str, now: Timestamp) -> Res
     let claims = Arc::new(claims);
     service.verified.insert(token, claims.clone(), now);
     Ok(claims)
+}
+
+/// The holder of a token that needs no key. One that does is worth nothing as a Bearer token (T-15).
+async fn bearer(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+    let holder = holder(service, token, now).await?;
+    match &holder.claims.cnf {
+        None => Ok(holder),
+        Some(_) => Err(Error::CredentialInvalid("a token that is bound to a key, presented as Bearer")),
+    }
+}
+
+/// The holder of a token and of the key that it is bound to.
+async fn prover(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, token, inbound.now).await?;
+    let Some(Confirmation::Proof(jkt)) = &holder.claims.cnf else {
+        return Err(Error::CredentialInvalid("a token that needs no proof, presented as DPoP"));
+    };
+    let demand = Demand {
+        bucket: holder.session.bucket(),
+        application: Some(&holder.application),
+        access_token: Some((token, jkt)),
+    };
+    prove(service, inbound, demand).await?;
+    Ok(holder)
+}
+
+/// The holder of a cookie that was given out for the key of a browser. No other token is good as a cookie.
+async fn by_cookie(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+    let holder = holder(service, token, now).await?;
+    match &holder.claims.cnf {
+        Some(Confirmation::Cookie(_)) => Ok(holder),
+        Some(Confirmation::Proof(_)) | None => Err(Error::CredentialInvalid("a token that is no cookie, as a cookie")),
+    }
 }
 
 async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {

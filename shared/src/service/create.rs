@@ -1,6 +1,7 @@
 //! Creating a session.
 
 use super::authenticate;
+use super::device_bound;
 use super::devices;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
@@ -22,7 +23,7 @@ use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::policy::{Effective, Timeouts};
-use crate::core::record::{Header, SessionRecord, State as RecordState};
+use crate::core::record::{Header, KEY_BOUND, SessionRecord, State as RecordState};
 use crate::core::session::{Liveness, liveness};
 use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
@@ -66,6 +67,8 @@ pub struct CreateSession {
     pub amr: Vec<String>,
     /// When the user authenticated.
     pub auth_time: Option<Timestamp>,
+    /// Thumbprint of the key that the session is bound to.
+    pub dpop_jkt: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
     /// SHA-256 of the request body: what the idempotency key stands for.
@@ -83,6 +86,16 @@ pub struct CreatedSession {
     pub tokens: TokenPair,
     /// Sessions that ended to make room.
     pub evicted: Vec<String>,
+    /// How the browser may bind the session to its device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_bound_session: Option<DeviceBoundSession>,
+}
+
+/// For the browser of a new session.
+#[derive(Serialize)]
+pub struct DeviceBoundSession {
+    /// The value of the `Secure-Session-Registration` header that the application's own answer should carry.
+    pub registration: String,
 }
 
 /// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
@@ -109,6 +122,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
     let sighting = sighting(&application, &request);
     refuse_impossible_timeouts(&application, &request, &sighting)?;
     let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
+    let key_bound = request.dpop_jkt.is_some();
     // The device's epoch may rise between reading it and the script; then the device is looked at once more.
     for _ in 0..2 {
         // Boxed: the futures of the SDK are deep.
@@ -122,6 +136,10 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
         };
         let OnDevice { trust, epoch: device_epoch, rules } = on_device(&application, device.as_ref(), &sighting);
         let timeouts = timeouts(&rules, &request)?;
+        let offers = rules.binding.device_bound_credentials;
+        if rules.binding.require_key && !key_bound {
+            return Err(Error::field("dpopJkt", "is required by the application's policy"));
+        }
         let record = SessionRecord {
             header: Header {
                 state: RecordState::Active,
@@ -131,7 +149,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
                 epoch: 0,
                 generation: 1,
                 idle_timeout_seconds: timeouts.idle_seconds,
-                grace_seconds: rules.grace_seconds(false),
+                grace_seconds: rules.grace_seconds(key_bound),
                 created_at: now,
                 last_activity_at: now,
                 absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
@@ -145,7 +163,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
                 standing: Standing::Good,
                 trust,
                 risk_score: 0,
-                flags: 0,
+                flags: if key_bound { KEY_BOUND } else { 0 },
                 superseded_generation: 0,
                 device_epoch,
             },
@@ -160,9 +178,9 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
         return match scripts::created(slot.bucket, service.state.run(&call).await?)? {
             Created::Admitted { epoch: _, evicted } => {
                 record_evictions(service, &record, &evicted, now).await;
-                respond(service, session, &record, evicted, now).await
+                respond(service, session, &record, evicted, offers, now).await
             }
-            Created::Replayed { session, evicted } => replayed(service, session, slot, evicted, now).await,
+            Created::Replayed { session, evicted } => replayed(service, session, slot, evicted, offers, now).await,
             Created::KeyReused => Err(Error::IdempotencyKeyReused),
             Created::LimitReached => Err(Error::SessionLimitReached),
             Created::DeviceChanged => continue,
@@ -177,6 +195,7 @@ async fn replayed(
     session: SessionId,
     slot: UserSlot,
     evicted: Vec<SessionId>,
+    offers_binding: bool,
     now: Timestamp,
 ) -> Result<CreatedSession> {
     let read = scripts::read(&[session], slot);
@@ -185,7 +204,7 @@ async fn replayed(
     // The call that evicted them may have lost its reply, and with it the list.
     record_evictions(service, &record, &evicted, now).await;
     match liveness(&record.header, epoch, now) {
-        Liveness::Alive => respond(service, session, &record, evicted, now).await,
+        Liveness::Alive => respond(service, session, &record, evicted, offers_binding, now).await,
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
             Err(Error::SessionEnded { reason, asker: Asker::Application })
         }
@@ -286,13 +305,20 @@ async fn respond(
     session: SessionId,
     record: &SessionRecord,
     evicted: Vec<SessionId>,
+    offers_binding: bool,
     now: Timestamp,
 ) -> Result<CreatedSession> {
+    let unbound = record.header.flags & KEY_BOUND == 0;
+    let device_bound_session = match offers_binding && unbound {
+        true => Some(DeviceBoundSession { registration: device_bound::offer(service, session, record).await? }),
+        false => None,
+    };
     let data = session_data::open(service, session, record).await?;
     Ok(CreatedSession {
         session: SessionView::new(session, record, Some(data)),
         tokens: present::tokens(service, session, record, 1, now).await?,
         evicted: evicted.iter().map(ToString::to_string).collect(),
+        device_bound_session,
     })
 }
 
@@ -334,8 +360,9 @@ fn attributes(
         device_type: kind(device, sighting).map(|kind| kind.as_str().to_owned()),
         address_prefix: request.client.address_prefix(),
         user_agent,
-        jkt: None,
+        jkt: request.dpop_jkt.clone(),
         device_tag,
+        device_key: None,
         unknown: Vec::new(),
     }
 }

@@ -16,6 +16,8 @@ pub struct Inbound {
     pub credential: Option<Credential>,
     /// Where the request itself comes from, as the gateway sees it.
     pub client: ClientContext,
+    /// What was called, and the proof of possession that came along.
+    pub target: Target,
     /// The request's id in responses, logs and audit.
     pub request_id: String,
     /// The one instant that the whole request is judged at.
@@ -31,6 +33,16 @@ impl Inbound {
     pub fn operation(&self, actor: &Actor) -> Result<Operation> {
         runtime::operation(actor, &self.request_id, self.now)
     }
+}
+
+/// What a proof of possession has to be made for (RFC 9449 §4.3), and the proof itself.
+pub struct Target {
+    /// The method.
+    pub method: String,
+    /// The path, percent-decoded, as the gateway hands it over.
+    pub path: String,
+    /// The `DPoP` header, not judged yet.
+    pub proof: Option<String>,
 }
 
 /// Header fields that an operation wants its answer to carry, whether it succeeds or fails.

@@ -2,10 +2,12 @@
 
 use super::authenticate::{self, limited_oauth_client, verify_token};
 use super::inbound::Inbound;
+use super::present::token_type;
 use super::rate;
 use super::reach::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
+use crate::core::access_token::{Confirmation, confirmation};
 use crate::core::application::{Application, Scope};
 use crate::core::assurance;
 use crate::core::id::SessionId;
@@ -50,6 +52,8 @@ pub struct ActiveToken {
     amr: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
 }
 
 const INACTIVE: Introspection = Introspection::Inactive { active: false };
@@ -82,7 +86,7 @@ async fn look_up(service: &Service, inbound: &Inbound, token: &str) -> Result<In
         Some(record) if !assurance::is_current(claims.auth_time, &record) => INACTIVE,
         Some(_) => Introspection::Active(Box::new(ActiveToken {
             active: true,
-            token_type: "Bearer",
+            token_type: token_type(claims.cnf.as_ref()),
             iss: claims.iss.clone(),
             sub: claims.sub.clone(),
             aud: claims.aud.clone(),
@@ -94,6 +98,7 @@ async fn look_up(service: &Service, inbound: &Inbound, token: &str) -> Result<In
             acr: claims.acr.clone(),
             amr: claims.amr.clone(),
             auth_time: claims.auth_time,
+            cnf: claims.cnf.clone(),
         })),
     })
 }
@@ -116,6 +121,7 @@ async fn introspect_refresh(
         return Ok(INACTIVE);
     };
     let attributes = record.attributes;
+    let cnf = confirmation(&attributes);
     Ok(Introspection::Active(Box::new(ActiveToken {
         active: true,
         token_type: "refresh_token",
@@ -130,6 +136,7 @@ async fn introspect_refresh(
         acr: attributes.acr,
         amr: attributes.amr,
         auth_time: attributes.auth_time.map(Timestamp::seconds),
+        cnf,
     })))
 }
 

@@ -2,7 +2,7 @@
 
 use super::key_store::OpenRing;
 use super::runtime::Service;
-use crate::core::access_token;
+use crate::core::access_token::{self, Claims, Confirmation};
 use crate::core::family::Family;
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
@@ -173,6 +173,15 @@ pub struct TokenPair {
     pub refresh_token: String,
 }
 
+/// How an access token is presented (RFC 9449 §5); one that is good as a cookie only has a type of its own.
+pub fn token_type(confirmation: Option<&Confirmation>) -> &'static str {
+    match confirmation {
+        None => "Bearer",
+        Some(Confirmation::Proof(_)) => "DPoP",
+        Some(Confirmation::Cookie(_)) => "DBSC",
+    }
+}
+
 /// The tokens of a session at a generation of its family.
 pub async fn tokens(
     service: &Service,
@@ -182,6 +191,35 @@ pub async fn tokens(
     now: Timestamp,
 ) -> Result<TokenPair> {
     let ring = service.keys.ring(Purpose::Token).await?;
+    let (access_token, claims) = sign(service, &ring, session, record, now)?;
+    let expires_in = life_seconds(&claims);
+    let refresh_token = refresh_token(&ring, session, record, generation)?;
+    Ok(TokenPair { access_token, token_type: token_type(claims.cnf.as_ref()), expires_in, refresh_token })
+}
+
+/// An access token alone, with its life in seconds.
+pub async fn access_token(
+    service: &Service,
+    session: SessionId,
+    record: &SessionRecord,
+    now: Timestamp,
+) -> Result<(String, u64)> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    let (token, claims) = sign(service, &ring, session, record, now)?;
+    Ok((token, life_seconds(&claims)))
+}
+
+fn life_seconds(claims: &Claims) -> u64 {
+    u64::try_from(claims.exp - claims.iat).unwrap_or(0)
+}
+
+fn sign(
+    service: &Service,
+    ring: &OpenRing,
+    session: SessionId,
+    record: &SessionRecord,
+    now: Timestamp,
+) -> Result<(String, Claims)> {
     let claims = access_token::claims(
         &service.issuer,
         session,
@@ -190,13 +228,11 @@ pub async fn tokens(
         now,
         random::bytes()?,
     );
-    let expires_in = u64::try_from(claims.exp - claims.iat).unwrap_or(0);
-    let access_token = ring
+    let token = ring
         .signing_key(now)?
         .sign(&claims)
         .ok_or_else(|| Error::unavailable(Dependency::Kms, "the signing key is unusable"))?;
-    let refresh_token = refresh_token(&ring, session, record, generation)?;
-    Ok(TokenPair { access_token, token_type: "Bearer", expires_in, refresh_token })
+    Ok((token, claims))
 }
 
 fn refresh_token(ring: &OpenRing, session: SessionId, record: &SessionRecord, generation: u32) -> Result<String> {

@@ -164,7 +164,7 @@ fn is_miss(error: &Error, inbound: &Inbound) -> bool {
         Error::CredentialInvalid(_) => match &inbound.credential {
             Some(Credential::Bearer(text)) => ApplicationKey::looks_like(text),
             Some(Credential::Basic { .. }) => true,
-            None => false,
+            Some(Credential::Dpop(_) | Credential::Cookie(_)) | None => false,
         },
         Error::InvalidRequest(_)
         | Error::CredentialMissing
@@ -179,6 +179,11 @@ fn is_miss(error: &Error, inbound: &Inbound) -> bool {
         | Error::RefreshTokenSuperseded
         | Error::SharingRefused
         | Error::OwnerOnly
+        | Error::DpopProofInvalid(_)
+        | Error::DpopNonceRequired
+        | Error::DeviceProofInvalid(_)
+        | Error::DeviceProofRequired
+        | Error::UnsupportedGrantType
         | Error::SessionLimitReached
         | Error::SessionChanged
         | Error::VersionMismatch { .. }

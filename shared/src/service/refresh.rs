@@ -2,6 +2,7 @@
 
 use super::authenticate::{self, Caller, Credential};
 use super::inbound::Inbound;
+use super::possession::{self, Demand};
 use super::present::{self, SessionView, TokenPair};
 use super::rate;
 use super::reach::reach;
@@ -43,10 +44,23 @@ pub struct RefreshedSession {
     pub tokens: TokenPair,
 }
 
+/// Who asks for the next pair.
+pub enum OnBehalf {
+    /// The holder of the token, from the device itself.
+    Itself,
+    /// An application, with its key.
+    Application {
+        /// Which; it has the scope.
+        application: Arc<Application>,
+        /// The client as it states it.
+        client: Option<ClientContext>,
+    },
+}
+
 /// How often a judgement is repeated when the record changes underneath it.
 const JUDGEMENTS_MAX: usize = 3;
 
-/// Presents a refresh token.
+/// Presents the refresh token of a session.
 pub async fn refresh_session(
     service: &Service,
     inbound: &Inbound,
@@ -56,25 +70,52 @@ pub async fn refresh_session(
 }
 
 async fn exchange(service: &Service, inbound: &Inbound, request: RefreshRequest) -> Result<RefreshedSession> {
-    let now = inbound.now;
-    let ring = service.keys.ring(Purpose::Token).await?;
-    let token = RefreshToken::verify(&request.refresh_token, |id| ring.by_id(KeyUse::Mac, id))
-        .filter(|token| token.session == request.session)
-        .ok_or(Error::RefreshTokenInvalid)?;
-    let key = ring.by_id(KeyUse::Mac, token.mac_key_id).ok_or(Error::RefreshTokenInvalid)?;
-    let backend = backend(service, inbound, &token).await?;
-    let context = match (&backend, request.stated) {
-        (Some(_), stated) => stated.unwrap_or_default(),
-        (None, None) => inbound.client.clone(),
+    let token = verify(service, &request.refresh_token).await?;
+    if token.session != request.session {
+        return Err(Error::RefreshTokenInvalid);
+    }
+    let on_behalf = match (backend(service, inbound, &token).await?, request.stated) {
+        (Some(application), client) => OnBehalf::Application { application, client },
+        (None, None) => OnBehalf::Itself,
         (None, Some(_)) => return Err(Error::field("client", "may be stated by an application with its key only")),
     };
+    present_token(service, inbound, token, on_behalf).await
+}
+
+/// A genuine refresh token, whatever it is worth now. Garbage reaches no store.
+pub async fn verify(service: &Service, text: &str) -> Result<RefreshToken> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    RefreshToken::verify(text, |id| ring.by_id(KeyUse::Mac, id)).ok_or(Error::RefreshTokenInvalid)
+}
+
+/// Presents a genuine refresh token. One that is bound to a key needs a proof by that key, whoever asks: an application
+/// can not make one for its client (RFC 9449 §5).
+pub async fn present_token(
+    service: &Service,
+    inbound: &Inbound,
+    token: RefreshToken,
+    on_behalf: OnBehalf,
+) -> Result<RefreshedSession> {
+    let now = inbound.now;
+    let ring = service.keys.ring(Purpose::Token).await?;
+    let key = ring.by_id(KeyUse::Mac, token.mac_key_id).ok_or(Error::RefreshTokenInvalid)?;
     let slot = token.session.user_slot(service.keys.routing().await?);
-    if backend.is_none() {
-        let application = owner(service, &token, slot, now).await?;
-        rate::admit_source(service, inbound, application).await?;
-    }
-    let actor = if backend.is_some() { Actor::Application } else { Actor::Holder };
-    let operation = inbound.operation(&actor)?;
+    let (context, owner, direct) = match on_behalf {
+        OnBehalf::Application { application, client } => (client.unwrap_or_default(), Some(application), false),
+        OnBehalf::Itself => {
+            let owner = owner(service, &token, slot, now).await?;
+            rate::admit_source(service, inbound, owner.clone()).await?;
+            (inbound.client.clone(), owner, true)
+        }
+    };
+    let jkt = match inbound.target.proof {
+        None => None,
+        Some(_) => {
+            let demand = Demand { bucket: slot.bucket, application: owner.as_deref(), access_token: None };
+            Some(possession::prove(service, inbound, demand).await?)
+        }
+    };
+    let operation = inbound.operation(if direct { &Actor::Holder } else { &Actor::Application })?;
     let digests = context.digests(key);
     let mut presented = Presented {
         application_tag: token.application_tag,
@@ -82,14 +123,14 @@ async fn exchange(service: &Service, inbound: &Inbound, request: RefreshRequest)
         operation: operation.mark,
         address: digests.address,
         device: digests.device,
-        jkt: None,
+        jkt,
         judged: None,
     };
     for _ in 0..JUDGEMENTS_MAX {
         let call = scripts::refresh(&token.session, slot, &presented, &operation, now);
         match scripts::refreshed(service.state.run(&call).await?)? {
             Refreshed::Rotated(record) | Refreshed::Healed(record) | Refreshed::Successor(record) => {
-                return respond(service, backend.is_none(), token.session, record, now).await;
+                return respond(service, direct, token.session, record, now).await;
             }
             // A change of context alone ends nothing: people roam. It is allowed here and kept in the audit.
             Refreshed::ContextChanged { record, .. } => {
@@ -102,7 +143,12 @@ async fn exchange(service: &Service, inbound: &Inbound, request: RefreshRequest)
                 return Err(Error::SessionEnded { reason, asker: Asker::Holder });
             }
             Refreshed::Superseded => return Err(Error::RefreshTokenSuperseded),
-            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Quarantined(_) => {
+            Refreshed::WrongKey => {
+                tracing::warn!(event = "authn_proof_fail", "refresh token without a proof by its key");
+                possession::offer_nonce(service, inbound).await?;
+                return Err(Error::DpopProofInvalid("no proof by the key of the session"));
+            }
+            Refreshed::Missing | Refreshed::Quarantined(_) => {
                 return Err(Error::RefreshTokenInvalid);
             }
         }

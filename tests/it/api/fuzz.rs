@@ -28,6 +28,10 @@ const ROUTES: [(&str, &str); 19] = [
     ("DELETE", "/sessions/user/{user}"),
     ("POST", "/introspect"),
     ("POST", "/revoke"),
+    ("POST", "/token"),
+    ("POST", "/dbsc/registration"),
+    ("POST", "/dbsc/refresh"),
+    ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
@@ -80,15 +84,15 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         1 => (1_usize..200).prop_map(|depth| {
             format!("{{\"data\":{}1{}}}", "{\"a\":".repeat(depth), "}".repeat(depth)).into_bytes()
         }),
-        1 => "(token|client_id|client_secret|token_type_hint)=[ -~]{0,40}(&[a-z_]{0,9}=[%+&=A-Za-z0-9]{0,20}){0,4}"
+        1 => "(token|client_id|client_secret|token_type_hint|grant_type|refresh_token)=[ -~]{0,40}(&[a-z_]{0,9}=[%+&=A-Za-z0-9]{0,20}){0,4}"
             .prop_map(String::into_bytes),
         2 => proptest::collection::vec(any::<u8>(), 0..200),
     ]
 }
 
 fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
-    let name = "authorization|if-match|session-lock|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
-        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range";
+    let name = "authorization|if-match|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
+        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range|dpop|secure-session-response|sec-secure-session-id|sec-fetch-site";
     // What HTTP lets through: visible characters, spaces, and bytes beyond ASCII.
     let value = prop_oneof![
         "[ -~]{0,60}",
@@ -143,6 +147,14 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
         ("PUT" | "PATCH", _) => request.header("if-match", "*").json(&serde_json::json!({ "data": {} })),
         ("POST", "/sessions/{id}/lock") => request.json(&serde_json::json!({ "ttlSeconds": 1 })),
         ("DELETE", "/sessions/{id}/lock") => request.header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA"),
+        ("POST", "/token") => request.anonymous().form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", &stack.app.id),
+            ("refresh_token", &session.refresh_token),
+        ]),
+        ("POST", "/dbsc/registration" | "/dbsc/refresh") => {
+            request.header("sec-secure-session-id", &session.session_id)
+        }
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
         ("POST", "/sessions/{id}/share") => request.json(&serde_json::json!({ "applicationId": "help-desk" })),
         ("POST", "/sessions/{id}/step-up") => request.json(&serde_json::json!({ "authTime": "2026-11-24T03:15:40Z" })),

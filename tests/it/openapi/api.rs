@@ -20,6 +20,8 @@ fn unprovoked(status: u16, code: &str) -> bool {
         (500, "internal_error") => true,
         // Two writers have to meet inside one request; the services' own tests make them.
         (409, "session_changed") => true,
+        // Every operation of holders gives them: see the module proofs.
+        (401, "dpop_proof_invalid" | "use_dpop_nonce") => true,
         _ => false,
     }
 }

@@ -79,6 +79,7 @@ async fn the_functions_take_the_examples_of_requests() {
         let code = shared.expect(201).json()["code"].clone();
         for (member, real) in [
             ("refreshToken", &session.refresh_token),
+            ("refresh_token", &session.refresh_token),
             ("token", &session.refresh_token),
             ("client_id", &stack.app.id),
             ("client_secret", &stack.app.key),

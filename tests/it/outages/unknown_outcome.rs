@@ -2,7 +2,7 @@
 //! had run once. I-14.
 
 use integration_tests::application::SessionTokens;
-use integration_tests::{Response, Stack, json};
+use integration_tests::{ClientKey, Response, Stack, json};
 
 use super::support::*;
 
@@ -182,4 +182,24 @@ async fn f_05_a_lost_read_costs_no_request() {
     for name in ["list", "list by holder"] {
         unanswered(&stack, check(app, &session, name).send()).await.expect(200);
     }
+}
+
+/// A proof of possession is marked as used, and the reply is lost: marking it again is no replay of it.
+#[tokio::test]
+async fn f_05_a_used_proof_whose_reply_was_lost_is_no_replay() {
+    let stack = Stack::builder().with_redis_proxy().with_environments(1).start().await;
+    let (app, key) = (&stack.app, ClientKey::new());
+    let body = json!({ "userId": "ada", "dpopJkt": key.thumbprint() });
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    let path = format!("/sessions/{}", session.session_id);
+    let read = || {
+        let proof = key.proof(&stack, "GET", &path).of_token(&session.access_token).sign();
+        stack.request("GET", &path).dpop(&session.access_token, &proof)
+    };
+    read().send().await.expect(200);
+    let once = read();
+    stack.redis_proxy().cut_next_reply_to(b"j:{b");
+    once.clone().send().await.expect(200);
+    assert_eq!(stack.redis_proxy().pending_cuts(), 0, "a reply was cut");
+    once.send().await.expect_problem(401, "dpop_proof_invalid");
 }

@@ -2,7 +2,7 @@ use super::files::{names, read};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use integration_tests::application::SessionTokens;
-use integration_tests::{Application, Response, Stack, Value, json, response_rules};
+use integration_tests::{Application, ClientKey, Response, Stack, Value, json, response_rules};
 use time::OffsetDateTime;
 
 const USER: &str = "user-1042";
@@ -26,6 +26,7 @@ struct Issued<'a> {
 fn substitute(text: &str, issued: &Issued) -> String {
     let text = text.replace("sk_demo_REPLACE", &issued.app.key).replace("sk_help-desk_REPLACE", &issued.related.key);
     let text = text.replace("help-desk", &issued.related.id).replace("2026-11-24T03:15:40Z", &issued.authenticated_at);
+    let text = text.replace("client_id=demo", &format!("client_id={}", issued.app.id));
     let text = replace_tokens(&text, "ses_", &issued.tokens.session_id);
     let text = replace_tokens(&text, "sc_", &issued.code);
     replace_tokens(&text, "rt_", &issued.tokens.refresh_token)
@@ -72,7 +73,8 @@ fn status(function: &str, case: &str) -> u16 {
 /// The events are what API Gateway, EventBridge and operators send: every one does at its function what it is for.
 #[tokio::test]
 async fn every_sample_event_does_its_work() {
-    let stack = Stack::builder().with_clock().with_database().start().await;
+    let policy = json!({ "binding": { "deviceBoundCredentials": true } });
+    let stack = Stack::builder().with_clock().with_database().with_policy(policy).start().await;
     // A time of the events lies in no future.
     let written_at = OffsetDateTime::from_unix_timestamp(1_795_490_142).expect("a time") + time::Duration::MINUTE;
     if let Ok(ahead) = std::time::Duration::try_from(written_at - stack.now()) {
@@ -106,7 +108,10 @@ async fn every_sample_event_does_its_work() {
                 true => text.replace("lk_REPLACE", &lock(&stack, &tokens).await),
                 false => text,
             };
-            let event = for_this_stack(&text, &issued);
+            let mut event = for_this_stack(&text, &issued);
+            if function == "device-bound-session" {
+                prove(&stack, &tokens, &mut event).await;
+            }
             let name = format!("{function}/{case}");
             let result = stack.invoke(&function, &event).await;
             let response = Response::of_invocation(&function, result).expect(status(&function, &case));
@@ -115,13 +120,28 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 28, "HTTP events");
+    assert_eq!(http, 32, "HTTP events");
 }
 
 /// Locks a session; the token.
 async fn lock(stack: &Stack, tokens: &SessionTokens) -> String {
     let request = stack.app.request("POST", &format!("/sessions/{}/lock", tokens.session_id)).json(&json!({}));
     request.send().await.expect(201).json()["lockToken"].as_str().expect("a token").to_owned()
+}
+
+/// Puts the proof of a browser into its event: to bind its key, or to show it again.
+async fn prove(stack: &Stack, tokens: &SessionTokens, event: &mut Value) {
+    let key = ClientKey::new();
+    let offer = tokens.document["deviceBoundSession"]["registration"].as_str().expect("an offer");
+    let mut proof = key.registration(offer).sign();
+    if event["rawPath"] == "/dbsc/refresh" {
+        let register = stack.request("POST", "/dbsc/registration").header("secure-session-response", &proof);
+        register.send().await.expect(200);
+        let refresh = stack.request("POST", "/dbsc/refresh").header("sec-secure-session-id", &tokens.session_id);
+        let asked = refresh.send().await.expect(403);
+        proof = key.answer(asked.header("secure-session-challenge")).sign();
+    }
+    event["headers"]["secure-session-response"] = proof.into();
 }
 
 /// What the event was for has happened.
@@ -139,7 +159,11 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             app.put(&tokens.session_id, "*", json!({"data": {}})).await.expect_problem(423, "session_locked");
         }
         "unlock-session" => drop(app.put(&tokens.session_id, "*", json!({"data": {}})).await.expect(200)),
-        "refresh-session" => assert_ne!(response.json()["refreshToken"], tokens.refresh_token.as_str()),
+        "refresh-session" => {
+            let document = response.json();
+            let next = document.get("refreshToken").or(document.get("refresh_token"));
+            assert!(next.is_some_and(|next| next != tokens.refresh_token.as_str()), "{document}");
+        }
         "introspect" => assert_eq!(response.json()["active"], true),
         "delete-session" | "revoke" => {
             app.get(&tokens.session_id).await.expect_problem(404, "session_ended");
@@ -157,7 +181,6 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             let old = app.introspect(&tokens.access_token).await.expect(200).json();
             assert_eq!(old, json!({ "active": false }));
         }
-        "jwks" => assert_eq!(response.json()["keys"].as_array().map(Vec::len), Some(1)),
         "openapi" => assert!(response.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1"))),
         "list-devices" => assert_eq!(response.json()["devices"][0]["deviceId"], DEVICE),
         "manage-device" => match case {
@@ -169,6 +192,12 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             let changed = case != "get.json";
             assert_eq!(response.json()["data"].as_object().is_some_and(|data| !data.is_empty()), changed);
         }
+        "jwks" => {
+            let document = response.json();
+            let keys = document["keys"].as_array().map(Vec::len);
+            assert!(keys == Some(1) || document["issuer"] == stack.public_url.as_str(), "{document}");
+        }
+        "device-bound-session" => assert_eq!(response.cookies.len(), 1, "{response:?}"),
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }

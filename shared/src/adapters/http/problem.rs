@@ -27,6 +27,17 @@ pub fn row(error: &Error) -> Row {
         Error::InvalidRequest(_) => (400, "invalid_request", false, "The request is not valid."),
         Error::CredentialMissing => (401, "credential_missing", false, "A credential is required."),
         Error::CredentialInvalid(_) => (401, "credential_invalid", false, "The credential was not accepted."),
+        Error::DpopProofInvalid(_) => {
+            (401, "dpop_proof_invalid", false, "The proof of possession is missing, or was not accepted.")
+        }
+        Error::DpopNonceRequired => {
+            (401, "use_dpop_nonce", true, "The proof of possession must carry the nonce of DPoP-Nonce; try again.")
+        }
+        Error::DeviceProofInvalid(_) => (403, "device_proof_invalid", false, "The device's proof was not accepted."),
+        Error::DeviceProofRequired => {
+            (403, "device_proof_required", true, "Answer the challenge with the device's key.")
+        }
+        Error::UnsupportedGrantType => (400, "unsupported_grant_type", false, "Only refresh tokens are taken here."),
         Error::RefreshTokenInvalid => (401, "refresh_token_invalid", false, "The refresh token was not accepted."),
         Error::RefreshTokenReused => {
             (401, "refresh_token_reused", false, "The refresh token was used before; the session has been ended.")
@@ -105,6 +116,11 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::CredentialInvalid(_)
         | Error::DeviceBlocked
         | Error::TrustNotProved
+        | Error::DpopProofInvalid(_)
+        | Error::DpopNonceRequired
+        | Error::DeviceProofInvalid(_)
+        | Error::DeviceProofRequired
+        | Error::UnsupportedGrantType
         | Error::RefreshTokenInvalid
         | Error::RefreshTokenReused
         | Error::ApplicationOnly
@@ -145,9 +161,11 @@ struct OAuthError {
     error_description: &'static str,
     code: &'static str,
     retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
-/// The response to an error of an OAuth endpoint.
+/// The response to an error of introspection and revocation.
 pub fn oauth_problem(error: &Error) -> Response<Body> {
     let row = row(error);
     let name = match row.status.as_u16() {
@@ -157,8 +175,33 @@ pub fn oauth_problem(error: &Error) -> Response<Body> {
         429 | 503 => "temporarily_unavailable",
         _ => "server_error",
     };
-    let body = OAuthError { error: name, error_description: row.title, code: row.code, retryable: row.retryable };
-    let mut response = body_of(&body, row.status, "application/json; charset=utf-8");
+    oauth_response(error, name, row)
+}
+
+/// The response to an error of the token endpoint (RFC 6749 §5.2, RFC 9449 §5): whatever is wrong with the grant or its
+/// proof is a 400; only a client that did not authenticate gets a 401.
+pub fn token_problem(error: &Error) -> Response<Body> {
+    let row = row(error);
+    let (name, status) = match error {
+        Error::RefreshTokenInvalid | Error::RefreshTokenReused | Error::SessionEnded { .. } => ("invalid_grant", 400),
+        Error::DpopProofInvalid(_) => ("invalid_dpop_proof", 400),
+        Error::DpopNonceRequired => ("use_dpop_nonce", 400),
+        Error::UnsupportedGrantType => ("unsupported_grant_type", 400),
+        Error::InsufficientScope(_) => ("unauthorized_client", 400),
+        Error::SessionChanged => ("temporarily_unavailable", 409),
+        _ => return oauth_problem(error),
+    };
+    oauth_response(error, name, Row { status: StatusCode::from_u16(status).unwrap_or(row.status), ..row })
+}
+
+fn oauth_response(error: &Error, name: &'static str, row: Row) -> Response<Body> {
+    let reason = match error {
+        Error::SessionEnded { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    };
+    let Row { status, code, retryable, title } = row;
+    let body = OAuthError { error: name, error_description: title, code, retryable, reason };
+    let mut response = body_of(&body, status, "application/json; charset=utf-8");
     add_headers(&mut response, error, "Basic");
     response
 }
@@ -172,10 +215,17 @@ fn body_of(body: &impl Serialize, status: StatusCode, content_type: &'static str
 }
 
 fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static str) {
+    let status = response.status();
     let headers: &mut http::HeaderMap = response.headers_mut();
-    if row(error).status == StatusCode::UNAUTHORIZED {
+    if status == StatusCode::UNAUTHORIZED {
         let challenge = match (scheme, error) {
             ("Basic", _) => "Basic realm=\"sessions\", charset=\"UTF-8\"".to_owned(),
+            (_, Error::DpopProofInvalid(_)) => {
+                "DPoP realm=\"sessions\", error=\"invalid_dpop_proof\", algs=\"ES256\"".to_owned()
+            }
+            (_, Error::DpopNonceRequired) => {
+                "DPoP realm=\"sessions\", error=\"use_dpop_nonce\", algs=\"ES256\"".to_owned()
+            }
             (_, Error::CredentialMissing) => "Bearer realm=\"sessions\"".to_owned(),
             (_, Error::StepUpRequired { max_age_seconds }) => format!(
                 "Bearer realm=\"sessions\", error=\"insufficient_user_authentication\", max_age=\"{max_age_seconds}\""
@@ -217,6 +267,11 @@ mod tests {
             (Error::InvalidRequest(vec![]), 400, "invalid_request", false),
             (Error::CredentialMissing, 401, "credential_missing", false),
             (Error::CredentialInvalid("x"), 401, "credential_invalid", false),
+            (Error::DpopProofInvalid("secret"), 401, "dpop_proof_invalid", false),
+            (Error::DpopNonceRequired, 401, "use_dpop_nonce", true),
+            (Error::DeviceProofInvalid("secret"), 403, "device_proof_invalid", false),
+            (Error::DeviceProofRequired, 403, "device_proof_required", true),
+            (Error::UnsupportedGrantType, 400, "unsupported_grant_type", false),
             (Error::RefreshTokenInvalid, 401, "refresh_token_invalid", false),
             (Error::RefreshTokenReused, 401, "refresh_token_reused", false),
             (ended(Asker::Holder), 401, "session_ended", false),
@@ -264,5 +319,32 @@ mod tests {
         let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
         let expected = "Bearer realm=\"sessions\", error=\"insufficient_user_authentication\", max_age=\"300\"";
         assert_eq!(challenge, Some(expected));
+    }
+
+    /// RFC 6749 §5.2 and RFC 9449 §5: at the token endpoint only a client that did not authenticate gets a 401.
+    #[test]
+    fn the_token_endpoint_names_errors_as_its_rfcs_do() {
+        let ended = Error::SessionEnded { reason: EndReason::Idle, asker: Asker::Holder };
+        for (error, status, name) in [
+            (Error::InvalidRequest(vec![]), 400, "invalid_request"),
+            (Error::CredentialMissing, 401, "invalid_client"),
+            (Error::CredentialInvalid("x"), 401, "invalid_client"),
+            (Error::DpopProofInvalid("x"), 400, "invalid_dpop_proof"),
+            (Error::DpopNonceRequired, 400, "use_dpop_nonce"),
+            (Error::UnsupportedGrantType, 400, "unsupported_grant_type"),
+            (Error::RefreshTokenInvalid, 400, "invalid_grant"),
+            (Error::RefreshTokenReused, 400, "invalid_grant"),
+            (ended, 400, "invalid_grant"),
+            (Error::InsufficientScope(Scope::SessionsWrite), 400, "unauthorized_client"),
+            (Error::SessionChanged, 409, "temporarily_unavailable"),
+            (Error::unavailable(Dependency::Redis, "x"), 503, "temporarily_unavailable"),
+        ] {
+            let response = token_problem(&error);
+            let Body::Text(body) = response.body() else { panic!("a text body") };
+            let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            assert_eq!((response.status().as_u16(), &body["error"]), (status, &name.into()));
+            assert_eq!(body["code"], row(&error).code);
+            assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), status == 401);
+        }
     }
 }

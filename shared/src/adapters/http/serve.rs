@@ -1,6 +1,6 @@
 //! What surrounds every handler: deadline, panic net, error table, headers, one log line.
 
-use super::problem::{oauth_problem, problem};
+use super::problem::{oauth_problem, problem, token_problem};
 use super::request::Incoming;
 use super::response::complete;
 use crate::clock;
@@ -19,8 +19,10 @@ use std::time::Duration;
 pub enum ErrorShape {
     /// RFC 9457.
     Problem,
-    /// RFC 6749 §5.2.
+    /// RFC 6749 §5.2, at introspection and revocation.
     OAuth,
+    /// RFC 6749 §5.2 at the token endpoint, where the token in question is the grant.
+    Token,
 }
 
 /// Runs a handler's work. The answer is always a response: an `Err` would surface as the gateway's own opaque 5xx.
@@ -54,6 +56,7 @@ pub async fn serve_within(
             match shape {
                 ErrorShape::Problem => problem(&error),
                 ErrorShape::OAuth => oauth_problem(&error),
+                ErrorShape::Token => token_problem(&error),
             }
         }
     };
@@ -141,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outage_is_a_503_in_both_shapes() {
-        for shape in [ErrorShape::Problem, ErrorShape::OAuth] {
+        for shape in [ErrorShape::Problem, ErrorShape::OAuth, ErrorShape::Token] {
             let away = async { Err(Error::unavailable(Dependency::Kms, "with a secret")) };
             let response = serve(shape, &incoming(), away).await.expect("a response");
             assert_eq!(response.status().as_u16(), 503);

@@ -77,6 +77,11 @@ pub fn rate(place: &Place) -> String {
     format!("r:{}:{}", hash_tag(place.bucket), place.digest)
 }
 
+/// A proof of possession that has been used.
+pub fn used_proof(bucket: Bucket, digest: &str) -> String {
+    format!("j:{}:{digest}", hash_tag(bucket))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +104,7 @@ mod tests {
                 families(&id), share_code(&id, [0xfe; 8]),
                 lock(&id), issued_fences(&id),
                 rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
+                used_proof(slot.bucket, &slot.tag.text()),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

@@ -129,6 +129,14 @@ impl Violations {
 }
 
 impl Policy {
+    /// Whether proofs must carry a nonce. Which device a session is on shows in its record only, and a proof is judged
+    /// before that is read: what the rules of any device demand is demanded of all.
+    pub fn requires_nonce(&self) -> bool {
+        let overlays = self.device_types.values().chain(self.trust_levels.values());
+        let mut bindings = overlays.filter_map(|overlay| overlay.binding.as_ref());
+        self.binding.require_nonce || bindings.any(|binding| binding.require_nonce)
+    }
+
     /// Every field that is out of its bounds.
     pub fn violations(&self) -> Vec<FieldError> {
         let mut violations = Violations::at("policy");

@@ -34,6 +34,7 @@ macro_rules! script {
     };
 }
 
+mod bind_key;
 mod create;
 mod end;
 mod end_device;
@@ -41,6 +42,7 @@ mod list;
 mod lock;
 mod miss;
 mod note;
+mod proof;
 mod rate;
 mod read;
 mod refresh;
@@ -52,6 +54,7 @@ mod touch;
 mod unlock;
 mod update;
 
+pub use bind_key::{KeyBound, bind_key, key_bound};
 pub use create::{Claim, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
@@ -59,6 +62,7 @@ pub use list::{Listed, PageCursor, list, listed};
 pub use lock::{Locked, lock, locked};
 pub use miss::{Missed, miss, missed};
 pub use note::note;
+pub use proof::{is_first_use, use_proof};
 pub use rate::{Leased, lease, leased};
 pub use read::{Read, family, family_reply, read, read_reply};
 pub use refresh::{Refreshed, refresh, refreshed};
