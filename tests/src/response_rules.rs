@@ -3,7 +3,7 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 12] = [
+pub const ALLOWED_HEADERS: [&str; 14] = [
     "allow",
     "cache-control",
     "content-type",

@@ -124,6 +124,7 @@ mod tests {
             acr: None,
             amr: Vec::new(),
             auth_time: None,
+            cnf: None,
         };
         // Even claims of an access token are none of it under the other type.
         let disguised = key.sign_as(TYPE, &access).expect("a token");
