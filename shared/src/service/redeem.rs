@@ -53,11 +53,16 @@ async fn take_share(
     let slot = code.session.user_slot(routing);
     let read = service.state.command(&scripts::read(&[code.session], slot)).await?;
     let record = scripts::read_reply(read)?.0.into_iter().next().flatten().ok_or(Error::NotFound)?;
+    let rules = reach::rules(&application, &record);
+    if rules.binding.require_key {
+        // A family is not bound to a key, and this application takes no sessions without one.
+        return Err(Error::SharingRefused);
+    }
     let redemption = Redemption {
         code: &code,
         application_id: &application_id,
         mac_key_id,
-        grace_seconds: reach::rules(&application, &record).grace_seconds(false),
+        grace_seconds: rules.grace_seconds(false),
         digests: client.digests(mac_key),
     };
     let operation = inbound.operation(&Actor::Application)?;

@@ -242,6 +242,22 @@ async fn t_20_a_share_ends_with_its_source() {
     assert_eq!(claims(&taken.access_token)["exp"], claims(&short.access_token)["exp"]);
     stack.advance(Duration::from_secs(101));
     expect_ended_for_holder(refresh_own(&stack, &short.session_id, &taken.refresh_token).await, "absolute");
+    let left: Vec<_> = stack.redis_keys().await.iter().map(|key| key.name().to_owned()).collect();
+    assert!(!left.iter().any(|name| name.starts_with("f:")), "{left:?}");
+}
+
+/// Whoever takes no sessions without a key takes no shares, which have none.
+#[tokio::test]
+async fn an_application_that_requires_keys_takes_no_share() {
+    let stack = Stack::start().await;
+    let group = &stack.app.record["groupId"];
+    let policy = json!({ "binding": { "requireKey": true } });
+    let strict = json!({ "name": "S", "scopes": scopes_without(""), "groupId": group, "policy": policy });
+    let strict = stack.create_application(strict).await;
+    let session = stack.app.start_session("ada").await;
+    let code = code_for(&stack.app, &session.session_id, &strict).await;
+    redeem(&strict, &code).await.expect_problem(403, "sharing_refused");
+    strict.get(&session.session_id).await.expect_problem(404, "not_found");
 }
 
 /// I-3: replay in any family ends the session with every family.

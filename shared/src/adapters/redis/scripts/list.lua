@@ -34,7 +34,10 @@ local function item(member)
     table.insert(found, pack_family(f))
   elseif bit.band(h.flags, SHARED) ~= 0 then
     for _, family in ipairs(redis.call('HVALS', key(slot, 'f', member))) do
-      table.insert(found, family)
+      -- One of another format is left out, like a record.
+      if #family > FAMILY_BYTES and string.byte(family, 1) == FAMILY_FORMAT then
+        table.insert(found, family)
+      end
     end
   end
   return found
