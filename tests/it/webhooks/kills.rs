@@ -34,18 +34,21 @@ async fn i_7_a_killed_write_audit_loses_and_doubles_no_delivery() {
     let mut ended = 0;
     for (proxy, point) in points {
         ended += end_sessions(&stack, 10).await.len();
-        let environment = stack.environment("write-audit", 0).await;
-        environment.ready().await.expect("the function starts");
-        proxy.cut_next_reply_to(point);
-        let run = run(&stack, "write-audit", 0);
         let name = String::from_utf8_lossy(point);
-        eventually(&format!("the run passes {name}"), || async {
-            (proxy.pending_cuts() == 0 || run.is_finished()).then_some(())
+        proxy.cut_next_reply_to(point);
+        // A run that fails before the point, or finds a chain still locked by the one before, leaves it to the next.
+        eventually(&format!("a run passes {name}"), || async {
+            let environment = stack.environment("write-audit", 0).await;
+            let run = run(&stack, "write-audit", 0);
+            eventually("the run passes the point or ends", || async {
+                (proxy.pending_cuts() == 0 || run.is_finished()).then_some(())
+            })
+            .await;
+            environment.kill9().await;
+            let _ = run.await;
+            (proxy.pending_cuts() == 0).then_some(())
         })
         .await;
-        environment.kill9().await;
-        let _ = run.await;
-        assert_eq!(proxy.pending_cuts(), 0, "{name}");
     }
     eventually("everything is drained", || async {
         let run = stack.run_write_audit().await;

@@ -154,7 +154,10 @@ pub async fn end_sessions(stack: &Stack, count: usize) -> Vec<String> {
     let mut sessions = Vec::new();
     for number in 0..count {
         let session = stack.app.start_session(&format!("user-{number}")).await.session_id;
-        stack.app.delete(&session).await.expect(204);
+        // A busy machine may time out once; ending again is the same end.
+        if stack.app.delete(&session).await.status != 204 {
+            stack.app.delete(&session).await.expect(204);
+        }
         sessions.push(session);
     }
     sessions
