@@ -72,6 +72,9 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
     let client = checks.client(body.client);
     let amr = checks.methods("amr", body.amr.unwrap_or_default());
     let auth_time = checks.auth_time("authTime", body.auth_time.as_deref(), now);
+    if body.dpop_jkt.as_deref().is_some_and(|jkt| !is_thumbprint(jkt)) {
+        checks.refuse("dpopJkt", "must be the RFC 7638 thumbprint of a key: 43 characters of base64url");
+    }
     let acr = checks.short_text("acr", body.acr);
     let idempotency_key = checks.text(
         "Idempotency-Key",
@@ -89,7 +92,6 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         acr,
         amr,
         auth_time,
-        auth_time: auth_time.flatten(),
         dpop_jkt: body.dpop_jkt,
         idempotency_key,
         payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
