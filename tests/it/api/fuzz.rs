@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 23] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
