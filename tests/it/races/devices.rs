@@ -1,10 +1,11 @@
 //! Removals and blocks of a device racing logins on it, and logins racing the limit of a type. I-1, I-4, I-11, T-67.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::join_all;
 use integration_tests::application::SessionTokens;
-use integration_tests::{Response, Stack, json};
+use integration_tests::{Response, Stack, eventually, json};
 
 use super::{refresh, refresh_token, tally};
 
@@ -78,6 +79,36 @@ async fn i_1_i_11_no_login_outlives_a_block_that_it_raced() {
     let expected = [(201, String::new()), (403, "device_blocked".to_owned()), (409, "session_changed".to_owned())];
     assert!(met.keys().all(|outcome| expected.contains(outcome)), "{met:?}");
     println!("logins that raced a block: {met:?}");
+}
+
+/// The login has registered the device and not yet heard of it when the device is removed: the script refuses what it read,
+/// and the session that it gets lies on a device that is registered anew.
+#[tokio::test]
+async fn i_11_a_login_that_read_a_device_before_its_removal_reads_it_again() {
+    let stack = Stack::builder().with_environments(1).with_moto_proxy().start().await;
+    login(&stack, "warm").await.expect(201);
+    stack.app.request("DELETE", "/users/warm/devices/phone").send().await.expect(204);
+    let before = registered(&stack).await;
+    stack.moto_proxy().delay(Duration::ZERO, Duration::from_millis(300));
+    let removal = async {
+        eventually("the device is registered", async || (registered(&stack).await > before).then_some(())).await;
+        let environment = stack.environment("create-session", 0).await;
+        environment.freeze().await;
+        stack.moto_proxy().delay(Duration::ZERO, Duration::ZERO);
+        stack.app.request("DELETE", "/users/ada/devices/phone").send().await.expect(204);
+        environment.thaw();
+    };
+    let (answer, ()) = tokio::join!(login(&stack, "ada"), removal);
+    assert_eq!(living(&stack, &[answer.expect(201)]).await, 1);
+    stack.app.request("GET", "/users/ada/devices/phone").send().await.expect(200);
+    stack.app.request("DELETE", "/users/ada/devices/phone").send().await.expect(204);
+    assert_eq!(stack.app.list("ada").await.expect(200).json()["sessions"], json!([]));
+}
+
+/// Devices in the table that are not removed.
+async fn registered(stack: &Stack) -> usize {
+    let scan = stack.aws.dynamodb.scan().table_name(&stack.aws.tables.devices).consistent_read(true).send();
+    scan.await.expect("Scan succeeds").items().iter().filter(|item| item.contains_key("firstSeenAt")).count()
 }
 
 const OF_TYPE: usize = 2;
