@@ -241,6 +241,18 @@ mod tests {
         assert!(!text.contains(&crypto::encode(&token.owner().0)));
     }
 
+    /// I-12: should a store ever hold an older lock beside a newer number, nobody writes under it.
+    #[test]
+    fn i_12_a_lock_below_the_highest_number_does_not_write() {
+        let owner = Owner([1; 16]);
+        let lock = Lock { owner, fence: 7, renewals: 0, granted_at: Timestamp::from_millis(1), operation: [0; 8] };
+        let held = Some(Held { lock, left_millis: 1000 });
+        for (highest, expected) in [(7, Write::Free), (8, Write::Lost), (0, Write::Lost)] {
+            let issued = Issued { highest, released_by: [0; 8] };
+            assert_eq!(check_write(held, issued, Some(owner)), expected, "{highest}");
+        }
+    }
+
     /// A store that runs the decisions one after another, as Redis does.
     #[derive(Default)]
     struct Store {

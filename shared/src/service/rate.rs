@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::limits::{MISSES_PER_REPORT, RATE_PARTIES_MAX, RATE_WINDOW_SECONDS};
 use crate::service::authenticate::Credential;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What an environment remembers of the parties it has served.
@@ -105,7 +106,7 @@ async fn spend(service: &Service, party: &Party, quota: u32, now: Timestamp) -> 
         Spent::Exhausted => {}
         spent => return Some(spent),
     }
-    // Boxed: rare.
+    // Boxed, as all that is rare here: it lies inside the future of every operation.
     let lease = match Box::pin(lease(service, party, quota, now)).await {
         Ok(lease) => lease,
         Err(error) => {
@@ -148,11 +149,18 @@ fn enforce(spent: Option<Spent>) -> Result<()> {
 
 /// Runs an operation and counts when it did not find what it was asked for. Whether that never existed or is another's,
 /// the count and the answer are the same. T-12, T-57, T-58.
-pub async fn watch<T>(service: &Service, inbound: &Inbound, work: impl Future<Output = Result<T>>) -> Result<T> {
-    // Boxed: the futures of operations are deep.
-    match Box::pin(work).await {
-        Err(error) if is_miss(&error, inbound) => Err(Box::pin(missed(service, inbound)).await.unwrap_or(error)),
-        outcome => outcome,
+pub fn watch<'a, T: 'a>(
+    service: &'a Service,
+    inbound: &'a Inbound,
+    work: impl Future<Output = Result<T>> + Send + 'a,
+) -> impl Future<Output = Result<T>> + 'a {
+    // Without its type: futures of operations are deep, and the compiler follows one inside the other only so far.
+    let work: Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>> = Box::pin(work);
+    async move {
+        match work.await {
+            Err(error) if is_miss(&error, inbound) => Err(Box::pin(missed(service, inbound)).await.unwrap_or(error)),
+            outcome => outcome,
+        }
     }
 }
 
