@@ -14,7 +14,7 @@ dev: ## Run the service on 127.0.0.1:$(PORT) until Ctrl-C; .dev/env gets a key
 	@exec $(PYTHON) scripts/run_dev.py $(PORT)
 
 test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
-	@python3 scripts/install.py services template rust
+	@python3 scripts/install.py services template clients rust
 	@exec $(PYTHON) scripts/run_tests.py $(ARGS)
 
 check: ## Formatting and clippy

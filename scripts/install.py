@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Installs what is missing on a Debian 12 machine: nothing is touched that is already there.
 
-    python3 scripts/install.py services | watch | template | rust ...
+    python3 scripts/install.py services | watch | template | clients | rust ...
 
 services  Redis, PostgreSQL, libfaketime, OpenSSL, strace; moto and boto3 in .dev/venv
 watch     cargo-lambda in .dev/venv
 template  the SAM command line and cfn-lint in .dev/venv-template
+clients   Node.js and npm; the OAuth clients of tests/clients in .dev/clients
 rust      checks for cargo, rustfmt, clippy and a linker; installs cargo-nextest
 """
 
@@ -115,6 +116,26 @@ def template():
     install_requirements(tools.TEMPLATE_VENV, "template")
 
 
+def clients():
+    missing = [name for program, name in (("node", "nodejs"), ("npm", "npm")) if shutil.which(program) is None]
+    install_packages(missing)
+    lists = [tools.ROOT / "tests" / "clients" / name for name in ("package.json", "package-lock.json")]
+    mark = tools.CLIENTS / ".installed"
+    digest = hashlib.sha256(b"".join(listed.read_bytes() for listed in lists)).hexdigest()
+    if mark.exists() and mark.read_text() == digest:
+        return
+    tools.CLIENTS.mkdir(exist_ok=True)
+    for listed in lists:
+        shutil.copy(listed, tools.CLIENTS)
+    with step("install tests/clients/package-lock.json"):
+        npm = ["npm", "ci", "--prefix", tools.CLIENTS, "--ignore-scripts", "--no-audit", "--no-fund"]
+        try:
+            run(npm, "npm")
+        except Problem as problem:
+            raise Problem(f"{problem}\nremedy: reach the Node package registry (a proxy?) and start again") from None
+    mark.write_text(digest)
+
+
 def rust():
     if shutil.which("cargo") is None:
         raise Problem("missing: cargo; install Rust with rustup (the version is in Cargo.toml) and put cargo on the PATH")
@@ -128,7 +149,7 @@ def rust():
                 raise Problem("cargo-nextest was not installed; see above, or install it by hand")
 
 
-GROUPS = {"services": services, "watch": watch, "template": template, "rust": rust}
+GROUPS = {"services": services, "watch": watch, "template": template, "clients": clients, "rust": rust}
 
 
 def main():

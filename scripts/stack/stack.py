@@ -106,6 +106,8 @@ class Stack:
             **names,
             "DATABASE_URL": postgres.url(),
             "AUDIT_RETENTION_MONTHS": "13",
+            # Receivers of webhooks may be on this machine.
+            "WEBHOOK_ALLOW_LOOPBACK": "true",
             "AWS_REGION": REGION,
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": self.aws.url,

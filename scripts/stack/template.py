@@ -9,7 +9,9 @@ TABLES = {
     "ApplicationsTable": "APPLICATIONS_TABLE",
     "KeysTable": "KEYS_TABLE",
     "UsersTable": "USERS_TABLE",
+    "DevicesTable": "DEVICES_TABLE",
     "RevocationsTable": "REVOCATIONS_TABLE",
+    "DeliveriesTable": "DELIVERIES_TABLE",
 }
 TAKEN_OVER = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")
 

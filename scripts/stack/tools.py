@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEV = ROOT / ".dev"
 SERVICES_VENV = DEV / "venv"
 TEMPLATE_VENV = DEV / "venv-template"
+CLIENTS = DEV / "clients"
 
 
 def redis_server():

@@ -33,6 +33,10 @@ pub struct Tables {
     pub users: String,
     /// The revocation ledger.
     pub revocations: String,
+    /// Devices.
+    pub devices: String,
+    /// Deliveries to receivers.
+    pub deliveries: String,
 }
 
 /// How to reach PostgreSQL.
@@ -156,6 +160,8 @@ impl Tables {
             keys: table("KEYS_TABLE"),
             users: table("USERS_TABLE"),
             revocations: table("REVOCATIONS_TABLE"),
+            devices: table("DEVICES_TABLE"),
+            deliveries: table("DELIVERIES_TABLE"),
         }
     }
 }
@@ -205,6 +211,11 @@ pub fn origin_digest(source: &impl Source) -> Result<Option<[u8; 32]>, ConfigErr
 /// The stack's name: part of every KMS encryption context.
 pub fn stack_name(source: &impl Source) -> Result<String, ConfigError> {
     required(source, "STACK_NAME")
+}
+
+/// Whether receivers of events may be on this machine, in clear text: for development and tests. No deployment sets it.
+pub fn webhook_allow_loopback(source: &impl Source) -> Result<bool, ConfigError> {
+    flag(source, "WEBHOOK_ALLOW_LOOPBACK")
 }
 
 /// The public base URL: the issuer of access tokens.

@@ -39,6 +39,21 @@ pub enum Error {
     /// The credential is not accepted; the text is for the log only.
     #[error("credential refused: {0}")]
     CredentialInvalid(&'static str),
+    /// The proof of possession is missing, or not accepted; the text is for the log only.
+    #[error("proof of possession refused: {0}")]
+    DpopProofInvalid(&'static str),
+    /// The proof of possession must carry the nonce that comes with the answer.
+    #[error("proof of possession without a good nonce")]
+    DpopNonceRequired,
+    /// The browser's proof is not accepted; the text is for the log only.
+    #[error("device proof refused: {0}")]
+    DeviceProofInvalid(&'static str),
+    /// The browser must answer the challenge that comes with the answer.
+    #[error("device proof required")]
+    DeviceProofRequired,
+    /// The token endpoint knows the refresh token grant only.
+    #[error("unsupported grant type")]
+    UnsupportedGrantType,
     /// Not a refresh token of this service, session, or family.
     #[error("refresh token refused")]
     RefreshTokenInvalid,
@@ -59,6 +74,18 @@ pub enum Error {
     /// Holders may not do this.
     #[error("only an application may do this")]
     ApplicationOnly,
+    /// The device is blocked: no session begins on it.
+    #[error("the device is blocked")]
+    DeviceBlocked,
+    /// The wanted trust level of a device is not proved.
+    #[error("trust not proved")]
+    TrustNotProved,
+    /// The holder's authentication is too old, or its session too doubtful, for this operation (RFC 9470).
+    #[error("a recent authentication is required")]
+    StepUpRequired {
+        /// How old the authentication may be, in seconds.
+        max_age_seconds: u64,
+    },
     /// It does not exist, or not for this caller.
     #[error("not found")]
     NotFound,
@@ -98,6 +125,36 @@ pub enum Error {
     /// The session may do nothing but re-authenticate.
     #[error("session quarantined: {:?}", .0.words())]
     SessionQuarantined(Signals),
+    /// The asserted authentication is too old, or not later than the recorded one.
+    #[error("stale step-up")]
+    StepUpStale,
+    /// A step-up put the refresh token out of use; the session goes on with a newer one.
+    #[error("refresh token superseded by a step-up")]
+    RefreshTokenSuperseded,
+    /// The session can not be shared with that application, or not by more applications.
+    #[error("sharing refused")]
+    SharingRefused,
+    /// Only the application that owns the session may do this.
+    #[error("only the owner may do this")]
+    OwnerOnly,
+    /// Somebody else holds the session's lock.
+    #[error("session locked for {retry_after_seconds} s")]
+    SessionLocked {
+        /// When the lock ends at the latest, unless it is renewed.
+        retry_after_seconds: u64,
+    },
+    /// The lock of the presented token is not held, or not by that token.
+    #[error("lock lost")]
+    LockLost,
+    /// The lock is held and can not be renewed any more.
+    #[error("lock not renewable")]
+    LockNotRenewable,
+    /// The caller has asked too much in this minute.
+    #[error("rate limited for {retry_after_seconds} s")]
+    RateLimited {
+        /// When the minute is over.
+        retry_after_seconds: u64,
+    },
     /// A dependency did not do its part; nothing is half done, and the same request may succeed.
     #[error("{dependency:?} unavailable: {detail}")]
     Unavailable {

@@ -31,6 +31,34 @@ pub const STEP_UP_AGE_SECONDS_MAX: u64 = 24 * 3600;
 /// Largest rate limit, in requests per minute.
 pub const RATE_PER_MINUTE_MAX: u32 = 10_000_000;
 
+/// Default life of a lock.
+pub const LOCK_SECONDS_DEFAULT: u64 = 30;
+/// Longest life of a lock, and of each renewal.
+pub const LOCK_SECONDS_MAX: u64 = 60;
+/// How often a lock is renewed at most. A user has at most [`SESSION_LIMIT_MAX`] sessions of an application and each has
+/// one lock, which bounds the locks of a user.
+pub const LOCK_RENEWALS_MAX: u8 = 10;
+/// How long a lock is held at most, renewals included.
+pub const LOCK_HOLD_SECONDS_MAX: u64 = 300;
+
+/// The window that rate limits count in.
+pub const RATE_WINDOW_SECONDS: u64 = 60;
+/// An environment leases a quota in this many shares.
+pub const RATE_SHARES: u32 = 20;
+/// Largest share: what an environment may leave unused at most.
+pub const RATE_SHARE_MAX: u32 = 50;
+/// Misses of a source address that an environment counts before it tells Redis, so that garbage costs no round trip. Each
+/// environment may therefore overlook one less in a window.
+pub const MISSES_PER_REPORT: u32 = 10;
+/// Parties whose leases, and whose misses, a warm environment remembers.
+pub const RATE_PARTIES_MAX: usize = 1024;
+/// Default requests per minute of one session's holder.
+pub const HOLDER_PER_MINUTE_DEFAULT: u32 = 600;
+/// Default requests per minute of one source address: a whole office may share it.
+pub const ADDRESS_PER_MINUTE_DEFAULT: u32 = 6000;
+/// Default misses per minute of one caller.
+pub const UNKNOWN_PER_MINUTE_DEFAULT: u32 = 60;
+
 /// Life of an access token.
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
 /// Clock leeway of `exp` and `iat`; our tokens carry no `nbf`.
@@ -39,12 +67,29 @@ pub const CLOCK_LEEWAY_SECONDS: u64 = 30;
 /// the gateway allows 10,240 bytes for all headers.
 pub const ACCESS_TOKEN_BYTES_MAX: usize = 6 * 1024;
 
+/// Age of a proof of possession (RFC 9449 §11.1).
+pub const PROOF_SECONDS: u64 = 60;
+/// Longest proof of possession in bytes.
+pub const PROOF_BYTES_MAX: usize = 2 * 1024;
+/// Longest `jti` of a proof in bytes.
+pub const PROOF_ID_BYTES_MAX: usize = 128;
+/// How long a used proof is remembered: as long as any environment could take it for a good one, and as long again as
+/// clocks may differ.
+pub const PROOF_MEMORY_SECONDS: u64 = PROOF_SECONDS + 2 * CLOCK_LEEWAY_SECONDS;
+/// Time buckets of nonces; one is good in its own bucket and in the next.
+pub const NONCE_BUCKET_SECONDS: u64 = 120;
+
+/// How long after its creation a session may be bound to the key of a browser.
+pub const REGISTRATION_SECONDS: u64 = 300;
+/// How long a challenge for the key of a browser may be answered; as long as a used proof is remembered, at least.
+pub const CHALLENGE_SECONDS: u64 = 300;
+
 /// Default concurrent sessions of a user.
 pub const SESSION_LIMIT_DEFAULT: u32 = 20;
 /// Most concurrent sessions of a user; bounds every script that walks the user's index.
 pub const SESSION_LIMIT_MAX: u32 = 100;
 
-/// Session data: bytes of JSON before sealing.
+/// Session data, data of a device, state of a user: bytes of JSON before sealing.
 pub const SESSION_DATA_BYTES_MAX: usize = 64 * 1024;
 /// Request body: session data plus the other fields.
 pub const BODY_BYTES_MAX: usize = 80 * 1024;
@@ -63,12 +108,40 @@ pub const USER_AGENT_BYTES_MAX: usize = 256;
 /// Client-supplied fingerprint.
 pub const FINGERPRINT_BYTES_MAX: usize = 512;
 
+/// Life of a code that shares a session.
+pub const SHARE_CODE_SECONDS: u64 = 60;
+/// Applications that one session is shared with at a time.
+pub const SHARES_MAX: u32 = 8;
+
 /// Sessions on one page of a list.
 pub const PAGE_SIZE_DEFAULT: usize = 25;
 /// Largest page of a list.
 pub const PAGE_SIZE_MAX: usize = 100;
 /// Sessions that one revoke-all script ends; the epoch has ended all others already.
 pub const REVOKE_BATCH: usize = 200;
+
+/// Devices that a list shows, those seen last first.
+pub const DEVICES_MAX: usize = 100;
+/// Age from which on a device can become `known`: a day.
+pub const DEVICE_KNOWN_AFTER_SECONDS: u64 = 24 * 3600;
+/// Age from which on a device can become `trusted` without a key: a week.
+pub const DEVICE_TRUSTED_AFTER_SECONDS: u64 = 7 * 24 * 3600;
+/// A device that begins no session for this long is forgotten, unless it is blocked.
+pub const DEVICE_FORGOTTEN_AFTER_SECONDS: u64 = 400 * 24 * 3600;
+/// A registration is told to the audit again for this long, in case that telling it failed.
+pub const DEVICE_REGISTRATION_SECONDS: u64 = 600;
+/// Longest wait of a long poll.
+pub const LONG_POLL_SECONDS_MAX: u64 = 20;
+/// First pause of a long poll; each is twice the one before, up to [`LONG_POLL_PAUSE_MILLIS_MAX`].
+pub const LONG_POLL_PAUSE_MILLIS_MIN: u64 = 200;
+/// Longest pause of a long poll.
+pub const LONG_POLL_PAUSE_MILLIS_MAX: u64 = 1600;
+/// What a long poll leaves of its request's time to answer, and to look at its caller's session again.
+pub const LONG_POLL_RESERVE_MILLIS: u64 = 2500;
+/// A request that polls may not use more than this, whatever the function's timeout.
+pub const LONG_POLL_REQUEST_MILLIS_MAX: u64 = 26_000;
+/// Attempts at a change under `If-Match: *` while others change the same document.
+pub const DOCUMENT_ATTEMPTS_MAX: usize = 5;
 
 /// How long a tombstone outlives its session's end, unless the absolute timeout comes sooner; a day at least.
 pub const TOMBSTONE_SECONDS: u64 = 7 * 24 * 3600;
@@ -102,6 +175,29 @@ pub const SWEEP_BATCH: usize = 200;
 pub const SWEEP_CONCURRENCY: usize = 64;
 /// Default months of audit kept.
 pub const AUDIT_RETENTION_MONTHS_DEFAULT: u32 = 13;
+
+/// Receivers of one application.
+pub const RECEIVERS_MAX: usize = 10;
+/// Attempts of one delivery; `core::backoff` spreads them over a day.
+pub const DELIVERY_ATTEMPTS_MAX: u32 = 12;
+/// One attempt of a delivery: name, connection, TLS, answer.
+pub const DELIVERY_ATTEMPT_MILLIS: u64 = 5000;
+/// How long a run has a delivery to itself; above the longest attempt.
+pub const DELIVERY_LEASE_SECONDS: u64 = 60;
+/// How long a delivery is remembered, done or not: events that are handed over again within it are not delivered again.
+pub const DELIVERY_KEEP_SECONDS: u64 = 7 * 24 * 3600;
+/// Queues that the deliveries of one receiver are spread over, so that no partition of the index is the bottleneck.
+pub const DELIVERY_QUEUES: u8 = 4;
+/// Deliveries handed over at a time.
+pub const DELIVERY_PUTS_CONCURRENCY: usize = 32;
+/// Receivers that are served at a time.
+pub const DELIVERY_RECEIVERS_CONCURRENCY: usize = 32;
+/// Deliveries of one receiver that are in flight at a time.
+pub const DELIVERY_CONCURRENCY: usize = 4;
+/// Failures in a row after which a receiver is left alone until the next run.
+pub const DELIVERY_FAILURES_MAX: u32 = 3;
+/// Head of a receiver's answer; its body is not read at all.
+pub const DELIVERY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 
 /// Redis: one command or script.
 pub const REDIS_RESPONSE_MILLIS: u64 = 500;

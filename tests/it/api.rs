@@ -4,8 +4,13 @@ mod access_tokens;
 mod binding;
 mod callers;
 mod create;
+mod dbsc;
 mod delete_user;
 mod dependencies;
+mod device_data;
+mod devices;
+mod dpop;
+mod dpop_nonce;
 mod errors;
 mod expiry;
 mod fuzz;
@@ -14,17 +19,25 @@ mod introspection;
 mod jwt_attacks;
 mod limits;
 mod listing;
+mod locks;
 mod merge_patch;
 mod oauth_clients;
 mod payload;
+mod policy_rules;
+mod probing;
+mod rate_limits;
 mod refresh;
 mod revocation;
 mod risk;
 mod risk_denials;
 mod risk_places;
 mod sessions;
+mod sharing;
+mod step_up;
+mod token_endpoint;
 mod unknown;
 mod update;
+mod user_state;
 
 use std::collections::BTreeMap;
 
@@ -33,13 +46,19 @@ use integration_tests::{Application, Response, Stack, Value, json};
 
 /// Every scope but `missing`.
 fn scopes_without(missing: &str) -> Vec<&'static str> {
-    let all = ["sessions:create", "sessions:read", "sessions:write", "users:manage"];
+    let all = ["sessions:create", "sessions:read", "sessions:write", "users:manage", "devices:manage"];
     all.into_iter().filter(|scope| *scope != missing).collect()
 }
 
 /// Another application of the stack, with every scope of this API.
 async fn other_application(stack: &Stack) -> Application {
     stack.create_application(json!({ "name": "Other", "scopes": scopes_without("") })).await
+}
+
+/// An application of the same group as the stack's first, with every scope of this API.
+async fn related_application(stack: &Stack) -> Application {
+    let group = &stack.app.record["groupId"];
+    stack.create_application(json!({ "name": "Related", "scopes": scopes_without(""), "groupId": group })).await
 }
 
 fn session_path(session_id: &str) -> String {
@@ -59,10 +78,12 @@ fn refused_fields(response: &Response) -> Vec<String> {
     errors.iter().map(|error| error["field"].as_str().expect("a field").to_owned()).collect()
 }
 
-/// All that tells two responses apart, the request's own id aside.
+/// All that tells two responses apart, the request's own id and the caller's own count of requests aside.
 fn face(response: &Response) -> (u16, BTreeMap<String, String>, String) {
     let mut headers = response.headers.clone();
-    headers.remove("x-request-id");
+    for own in ["x-request-id", "ratelimit", "ratelimit-policy"] {
+        headers.remove(own);
+    }
     (response.status, headers, response.text())
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod clients;
 mod harness;
 mod jobs;
 mod keys;
@@ -18,3 +19,5 @@ mod scripts_twin;
 mod smoke;
 mod startup;
 mod stores;
+mod threats;
+mod webhooks;

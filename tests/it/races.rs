@@ -1,7 +1,13 @@
 //! Races between real function processes: whatever the order in which they reach the stores, the promises hold.
 
+#[path = "races/devices.rs"]
+mod devices;
+#[path = "races/families.rs"]
+mod families;
 #[path = "races/limits.rs"]
 mod limits;
+#[path = "races/locks.rs"]
+mod locks;
 #[path = "races/refresh.rs"]
 mod refresh;
 #[path = "races/revocation.rs"]

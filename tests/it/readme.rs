@@ -1,16 +1,8 @@
 //! The tour of the README, run as it stands there.
 
-use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderName, HeaderValue};
-use hyper_util::rt::TokioIo;
-use integration_tests::gateway::{Gateway, GatewayRequest};
 use integration_tests::{Stack, json, settings};
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
 const SECTION: &str = "## A tour in five minutes";
@@ -51,53 +43,12 @@ fn matches(pattern: &str, line: &str) -> bool {
     line.ends_with(last)
 }
 
-/// Listens on a loopback port and passes requests to the gateway.
-async fn serve(gateway: Arc<Gateway>) -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
-    let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let gateway = Arc::clone(&gateway);
-            let service = hyper::service::service_fn(move |request| {
-                let gateway = Arc::clone(&gateway);
-                async move { Ok::<_, Infallible>(pass_on(&gateway, request).await) }
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    url
-}
-
-async fn pass_on(gateway: &Gateway, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
-    let (head, body) = request.into_parts();
-    let header = |name: &HeaderName, value: &HeaderValue| {
-        (name.to_string(), value.to_str().expect("headers of the tour are ASCII").to_owned())
-    };
-    let headers: Vec<_> = head.headers.iter().map(|(name, value)| header(name, value)).collect();
-    let agent = headers.iter().find(|(name, _)| name == "user-agent").map(|(_, value)| value.clone());
-    let message = GatewayRequest {
-        method: head.method.to_string(),
-        path: head.uri.to_string(),
-        headers: headers.into_iter().filter(|(name, _)| name != "user-agent").collect(),
-        body: body.collect().await.expect("a body").to_bytes().to_vec(),
-        source_ip: "127.0.0.1".to_owned(),
-        user_agent: agent.unwrap_or_default(),
-    };
-    let response = gateway.send(&message, None, None).await;
-    let mut answer = hyper::Response::new(Full::from(response.body));
-    *answer.status_mut() = response.status.try_into().expect("a status code");
-    for (name, value) in response.headers {
-        answer.headers_mut().insert(HeaderName::try_from(name).expect("a name"), value.parse().expect("a value"));
-    }
-    answer
-}
-
 #[tokio::test]
 async fn the_tour_prints_what_the_readme_says() {
-    let stack = Stack::start().await;
+    let stack = Stack::builder().with_http_front().start().await;
     let application = json!({ "applicationId": "demo", "name": "Local demonstration", "scopes": SCOPES });
     let app = stack.create_application(application).await;
-    let url = serve(Arc::clone(&stack.gateway)).await;
+    let url = &stack.public_url;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join(".dev")).expect("a folder");
     let environment =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use integration_tests::application::SessionTokens;
-use integration_tests::{Application, Request, Response, Stack, Value, json};
+use integration_tests::{Application, ClientKey, Request, Response, Stack, Value, json};
 
 /// What an operation asked of its stores.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -96,14 +96,20 @@ async fn a_read_is_one_round_trip_and_two_when_activity_is_due() {
     get(app, &session).send().await.expect(200);
     costs(&stack, "application", get(app, &session), 200, Cost::redis(1)).await;
     costs(&stack, "application, data not seen before", get(app, &other), 200, Cost::redis(1)).await;
+    // The first holder of all takes a share of its address's quota and brings the script along.
+    get(app, &other).bearer(&other.access_token).send().await.expect(200);
     let own = get(app, &session).bearer(&session.access_token);
-    costs(&stack, "holder, token not seen before", own.clone(), 200, Cost::redis(1)).await;
+    costs(&stack, "holder, not seen before: a share of its quota", own.clone(), 200, Cost::redis(2)).await;
     costs(&stack, "holder", own, 200, Cost::redis(1)).await;
+    let refreshed = app.refresh(&session.session_id, &session.refresh_token).await.expect(200).json();
+    let renewed = get(app, &session).bearer(refreshed["accessToken"].as_str().expect("a token"));
+    costs(&stack, "holder, token not seen before", renewed, 200, Cost::redis(1)).await;
     let another = get(app, &other).bearer(&session.access_token);
     costs(&stack, "holder, another own session", another, 200, Cost::redis(1)).await;
     let stranger = app.start_session("bob").await;
     let foreign = get(app, &stranger).bearer(&session.access_token);
-    costs(&stack, "holder, a stranger's session", foreign, 404, Cost::redis(0)).await;
+    foreign.clone().send().await.expect(404);
+    costs(&stack, "holder, a stranger's session: counted as a miss", foreign, 404, Cost::redis(1)).await;
 
     let body = json!({ "userId": "ada", "idleTimeoutSeconds": 60 });
     let short = SessionTokens::from_created(&app.create_session(body).await);
@@ -158,6 +164,31 @@ async fn a_change_of_data_is_one_round_trip_when_version_and_data_are_known() {
 }
 
 #[tokio::test]
+async fn a_lock_is_one_round_trip_and_costs_a_change_of_data_none() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let (warm, session) = (session_with_data(app, "ada").await, session_with_data(app, "ada").await);
+    let ask = |session: &SessionTokens, body: Value| {
+        app.request("POST", &format!("/sessions/{}/lock", session.session_id)).json(&body)
+    };
+    let release = |session: &SessionTokens, token: &str| {
+        app.request("DELETE", &format!("/sessions/{}/lock", session.session_id)).header("session-lock", token)
+    };
+    let token = |response: &Response| response.json()["lockToken"].as_str().expect("a token").to_owned();
+    let first = token(&ask(&warm, json!({})).send().await);
+    release(&warm, &first).send().await.expect(204);
+    app.put(&warm.session_id, "*", json!({ "data": {} })).await.expect(200);
+
+    let granted = token(&costs(&stack, "lock", ask(&session, json!({})), 201, Cost::redis(1)).await);
+    costs(&stack, "renew", ask(&session, json!({ "lockToken": granted })), 200, Cost::redis(1)).await;
+    costs(&stack, "locked", ask(&session, json!({})), 423, Cost::redis(1)).await;
+    let put = || change(app, "PUT", &session, "\"1\"", json!({ "cart": [2] }));
+    costs(&stack, "PUT without the lock", put(), 423, Cost::redis(1)).await;
+    costs(&stack, "PUT under the lock", put().header("session-lock", &granted), 200, Cost::redis(1)).await;
+    costs(&stack, "unlock", release(&session, &granted), 204, Cost::redis(1)).await;
+}
+
+#[tokio::test]
 async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     let stack = counted().await;
     let app = &stack.app;
@@ -176,9 +207,15 @@ async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     assert_eq!(retried.json()["refreshToken"], third.as_str());
     let moved = costs(&stack, "context changed", stated(&third, "198.51.100.7"), 200, Cost::redis(2)).await;
     let fourth = moved.json()["refreshToken"].as_str().expect("a token").to_owned();
-    let holder = refresh(app, &session, &fourth).anonymous().source_ip("198.51.100.8").user_agent("agent");
-    costs(&stack, "by the holder", holder, 200, Cost::redis(1)).await;
-    costs(&stack, "garbage", refresh(app, &session, "rt_AAAA"), 401, Cost::redis(0)).await;
+    let holder = |token: &str| refresh(app, &session, token).anonymous().source_ip("198.51.100.8").user_agent("agent");
+    // The first from an address takes a share of its quota and brings the script along.
+    let fifth = holder(&fourth).send().await.expect(200).json()["refreshToken"].as_str().expect("a token").to_owned();
+    costs(&stack, "by the holder", holder(&fifth), 200, Cost::redis(1)).await;
+    for garbage in 1..=9 {
+        let name = format!("garbage {garbage}");
+        costs(&stack, &name, refresh(app, &session, "rt_AAAA"), 401, Cost::redis(0)).await;
+    }
+    costs(&stack, "garbage 10: counted, by a new script", refresh(app, &session, "rt_AAAA"), 401, Cost::redis(2)).await;
     let replayed = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
     costs(&stack, "replay, with its ledger entry", stated(&second, "203.0.113.11"), 401, replayed).await;
 }
@@ -276,7 +313,172 @@ async fn introspection_and_lists_are_one_round_trip() {
     costs(&stack, "garbage", introspect("garbage"), 200, Cost::redis(0)).await;
     let list = app.request("GET", "/sessions/user/ada");
     costs(&stack, "list", list.clone(), 200, Cost::redis(1)).await;
-    costs(&stack, "list by the holder", list.bearer(&session.access_token), 200, Cost::redis(1)).await;
+    let by_holder = list.bearer(&session.access_token);
+    by_holder.clone().send().await.expect(200);
+    costs(&stack, "list by the holder", by_holder, 200, Cost::redis(1)).await;
+}
+
+/// A quota costs a round trip per share of a twentieth, 50 permits at most, and none in between.
+#[tokio::test]
+async fn a_quota_is_taken_in_shares() {
+    let stack = counted().await;
+    let policy = json!({ "rateLimits": { "applicationPerMinute": 200 } });
+    let app = stack.create_application(json!({ "name": "Limited", "scopes": ["sessions:create", "sessions:read"],
+        "policy": policy }));
+    let app = app.await;
+    let session = app.start_session("ada").await;
+    stack.clock().freeze();
+    get(&app, &session).send().await.expect(200);
+    for share in 0..3 {
+        for request in 2..=10 {
+            let name = format!("share {share}, request {request}");
+            costs(&stack, &name, get(&app, &session), 200, Cost::redis(1)).await;
+        }
+        costs(&stack, "a new share", get(&app, &session), 200, Cost::redis(2)).await;
+    }
+    // Past the quota nothing is asked until the minute is over.
+    while get(&app, &session).send().await.status == 200 {}
+    costs(&stack, "over the quota", get(&app, &session), 429, Cost::redis(0)).await;
+    stack.advance(Duration::from_secs(61));
+    get(&app, &session).send().await.expect(200);
+    costs(&stack, "the next minute", get(&app, &session), 200, Cost::redis(1)).await;
+}
+
+/// Naming a device costs one DynamoDB update; what concerns devices and documents costs what it says and no more.
+#[tokio::test]
+async fn devices_and_documents_cost_what_they_need() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let named = |user: &str, device: &str| json!({ "userId": user, "device": { "deviceId": device } });
+    let create = |device: &str| app.request("POST", "/sessions").json(&named("ada", device));
+    let dynamodb = |round_trips: u64, calls: &[(&str, u64)]| Cost::redis(round_trips).and_dynamodb(calls);
+    create("warm").send().await.expect(201);
+    costs(&stack, "create on a new device", create("phone"), 201, dynamodb(1, &[("UpdateItem", 1)])).await;
+    let created = costs(&stack, "create on a device", create("phone"), 201, dynamodb(1, &[("UpdateItem", 1)])).await;
+    let session = SessionTokens::from_created(&created);
+    let path = |device: &str, rest: &str| format!("/users/ada/devices/{device}{rest}");
+    let by_holder = |method: &str, path: &str| app.request(method, path).bearer(&session.access_token);
+
+    let list = || app.request("GET", "/users/ada/devices");
+    list().send().await.expect(200);
+    costs(&stack, "list", list(), 200, dynamodb(0, &[("Query", 1)])).await;
+    by_holder("GET", "/users/ada/devices").send().await.expect(200);
+    let by_token = by_holder("GET", "/users/ada/devices");
+    costs(&stack, "list by the holder", by_token, 200, dynamodb(1, &[("Query", 1)])).await;
+
+    let rename = || app.request("PATCH", &path("phone", "")).json(&json!({ "name": "Phone" }));
+    rename().send().await.expect(200);
+    let changed = dynamodb(1, &[("GetItem", 1), ("UpdateItem", 1)]);
+    costs(&stack, "rename", rename(), 200, changed).await;
+    app.request("DELETE", &path("warm", "")).send().await.expect(204);
+    create("laptop").send().await.expect(201);
+    let removed = dynamodb(1, &[("UpdateItem", 1), ("PutItem", 1)]);
+    costs(&stack, "remove", app.request("DELETE", &path("laptop", "")), 204, removed).await;
+    let signed_out = app.request("DELETE", "/sessions/user/ada?deviceId=phone");
+    signed_out.clone().send().await.expect(204);
+    costs(&stack, "end all of a device", signed_out, 204, dynamodb(1, &[("UpdateItem", 1), ("PutItem", 1)])).await;
+
+    let data = path("phone", "/data");
+    let put = |tag: &str| app.request("PUT", &data).header("if-match", tag).json(&json!({ "data": { "a": 1 } }));
+    let patch = |tag: &str| app.request("PATCH", &data).header("if-match", tag).json(&json!({ "data": { "b": 1 } }));
+    put("\"0\"").send().await.expect(200);
+    costs(&stack, "PUT of data", put("\"1\""), 200, dynamodb(1, &[("UpdateItem", 1)])).await;
+    let read = dynamodb(1, &[("GetItem", 1), ("UpdateItem", 1)]);
+    costs(&stack, "PATCH of data", patch("\"2\""), 200, read).await;
+    costs(&stack, "GET of data", app.request("GET", &data), 200, dynamodb(0, &[("GetItem", 1)])).await;
+    let state = || app.request("GET", "/users/ada/state");
+    state().send().await.expect(200);
+    costs(&stack, "GET of the state", state(), 200, dynamodb(0, &[("GetItem", 1)])).await;
+}
+
+/// Sessions that nobody shares pay nothing for sharing; through a share a read costs the family's round trip more.
+#[tokio::test]
+async fn sharing_and_step_up_cost_what_they_must() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let scopes = ["sessions:create", "sessions:read", "sessions:write"];
+    let related = json!({ "name": "Related", "scopes": scopes, "groupId": app.record["groupId"] });
+    let related = stack.create_application(related).await;
+    let of = |session: &SessionTokens, rest: &str| format!("/sessions/{}/{rest}", session.session_id);
+    let share = |session: &SessionTokens| {
+        app.request("POST", &of(session, "share")).json(&json!({ "applicationId": related.id }))
+    };
+    let redeem = |code: &Value| related.request("POST", "/sessions/redeem").json(&json!({ "code": code }));
+    let withdraw =
+        |session: &SessionTokens| app.request("DELETE", &of(session, &format!("share?applicationId={}", related.id)));
+    let warm = session_with_data(app, "warm").await;
+    let code = share(&warm).send().await.expect(201).json()["code"].clone();
+    let taken = SessionTokens::from_created(&redeem(&code).send().await);
+    get(&related, &warm).send().await.expect(200);
+    get(app, &warm).send().await.expect(200);
+    change(&related, "PUT", &warm, "\"1\"", json!({})).send().await.expect(200);
+    refresh(&related, &taken, &taken.refresh_token).send().await.expect(200);
+    related.introspect(&taken.access_token).await.expect(200);
+    related.list("warm").await.expect(200);
+    withdraw(&warm).send().await.expect(204);
+    let step_up = |session: &SessionTokens| {
+        let later = stack.now() + Duration::from_secs(5);
+        let later = later.format(&time::format_description::well_known::Rfc3339).expect("a time");
+        app.request("POST", &of(session, "step-up")).json(&json!({ "authTime": later }))
+    };
+    step_up(&warm).send().await.expect(200);
+
+    let session = session_with_data(app, "ada").await;
+    costs(&stack, "another application's, not shared", get(&related, &session), 404, Cost::redis(1)).await;
+    let shared = costs(&stack, "share: read, script", share(&session), 201, Cost::redis(2)).await;
+    let taken = costs(&stack, "redeem: read, script", redeem(&shared.json()["code"]), 201, Cost::redis(2)).await;
+    let taken = SessionTokens::from_created(&taken);
+    costs(&stack, "read by the owner", get(app, &session), 200, Cost::redis(1)).await;
+    costs(&stack, "read through a share", get(&related, &session), 200, Cost::redis(2)).await;
+    let put = change(&related, "PUT", &session, "\"1\"", json!({ "a": 1 }));
+    costs(&stack, "PUT through a share", put, 200, Cost::redis(1)).await;
+    let introspect = related.request("POST", "/introspect").form(&[("token", &taken.access_token)]);
+    costs(&stack, "introspect through a share", introspect, 200, Cost::redis(2)).await;
+    let next = refresh(&related, &taken, &taken.refresh_token);
+    costs(&stack, "refresh through a share", next, 200, Cost::redis(1)).await;
+    costs(&stack, "list", related.request("GET", "/sessions/user/ada"), 200, Cost::redis(1)).await;
+    costs(&stack, "step-up: read, script", step_up(&session), 200, Cost::redis(2)).await;
+    let ledger = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
+    costs(&stack, "withdraw", withdraw(&session), 204, ledger).await;
+}
+
+/// A proof of possession is marked as used: one round trip more, for bound sessions only.
+#[tokio::test]
+async fn a_proof_costs_one_round_trip() {
+    let stack = counted().await;
+    let (app, key) = (&stack.app, ClientKey::new());
+    let body = json!({ "userId": "ada", "data": { "a": 1 }, "dpopJkt": key.thumbprint() });
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    let path = format!("/sessions/{}", session.session_id);
+    let prove = |method: &str, path: &str| key.proof(&stack, method, path);
+    let holder = |method: &str| {
+        let proof = prove(method, &path).of_token(&session.access_token).sign();
+        stack.request(method, &path).dpop(&session.access_token, &proof)
+    };
+    holder("GET").send().await.expect(200);
+    costs(&stack, "read", holder("GET"), 200, Cost::redis(2)).await;
+    let bearer = stack.request("GET", &path).bearer(&session.access_token);
+    costs(&stack, "refused before any store", bearer, 401, Cost::redis(0)).await;
+    let altered = prove("PUT", &path).of_token(&session.access_token).sign();
+    let altered = stack.request("GET", &path).dpop(&session.access_token, &altered);
+    costs(&stack, "a proof for something else", altered, 401, Cost::redis(0)).await;
+    let change = json!({ "data": { "a": 2 } });
+    let put = || holder("PUT").header("if-match", "*").json(&change);
+    put().send().await.expect(200);
+    costs(&stack, "update with If-Match: *", put(), 200, Cost::redis(3)).await;
+
+    let refresh_path = format!("{path}/refresh");
+    let present = |token: &str| {
+        let request = stack.request("POST", &refresh_path).json(&json!({ "refreshToken": token }));
+        request.proof(&prove("POST", &refresh_path).sign())
+    };
+    let warm = present(&session.refresh_token).send().await.expect(200).json();
+    let token = warm["refreshToken"].as_str().expect("a token").to_owned();
+    let rotated = costs(&stack, "refresh", present(&token), 200, Cost::redis(2)).await.json();
+    let token = rotated["refreshToken"].as_str().expect("a token").to_owned();
+    let form = [("grant_type", "refresh_token"), ("client_id", app.id.as_str()), ("refresh_token", token.as_str())];
+    let grant = stack.request("POST", "/token").form(&form).proof(&prove("POST", "/token").sign());
+    costs(&stack, "token endpoint", grant, 200, Cost::redis(2)).await;
 }
 
 /// F-07

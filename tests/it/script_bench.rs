@@ -14,11 +14,12 @@ use redis::cluster::ClusterClientBuilder;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisResult, Value};
 use shared::adapters::redis::connection::{Connection, Losses};
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{Call, Operation};
+use shared::adapters::redis::scripts::{Call, Operation, Own};
 use shared::core::attributes::Attributes;
 use shared::core::audit::{self, Actor, EVENT_TYPES};
 use shared::core::crypto;
 use shared::core::device::TrustLevel;
+use shared::core::device_tag::DeviceTag;
 use shared::core::end_reason::{self, EndReason};
 use shared::core::id::{Bucket, SessionId, UserSlot, UserTag};
 use shared::core::place::Place;
@@ -30,7 +31,11 @@ use shared::service::state::run_on;
 
 /// Two applications of one group: owner tags of records.
 pub const OWN: [u8; 8] = *b"own-app-";
+/// Two devices of one user, as records name them.
+pub const DEVICE: [u8; 8] = *b"device-A";
 /// The other one.
+pub const ANOTHER_DEVICE: [u8; 8] = *b"device-B";
+/// The other application.
 pub const OTHER: [u8; 8] = *b"other-ap";
 
 /// Redis, reached the way the service reaches it.
@@ -87,6 +92,11 @@ impl Bench {
             Value::Nil => None,
             other => panic!("{key}: {other:?}"),
         }
+    }
+
+    /// How many fields a hash has.
+    pub async fn fields(&self, key: &str) -> u64 {
+        redis::from_redis_value(self.command(redis::cmd("HLEN").arg(key)).await).expect("a number")
     }
 
     /// Writes the bytes of a key.
@@ -273,6 +283,8 @@ pub fn random_attributes(rng: &mut StdRng) -> Attributes {
             .random_bool(0.3)
             .then(|| Note { verdict: Verdict::StepUp, reasons: Signals::from_bits(rng.random()) }),
         place: rng.random_bool(0.3).then(|| Place::new("AT", Some("Linz"), None, 100).expect("a place")),
+        device_tag: rng.random_bool(0.7).then(|| pick(rng, &[DEVICE, ANOTHER_DEVICE])).map(DeviceTag::from_bytes),
+        device_key: rng.random_bool(0.1).then_some([7; 64]),
         unknown: match rng.random_bool(0.5) {
             true => vec![(rng.random_range(100..=255), unknown)],
             false => Vec::new(),
@@ -360,6 +372,23 @@ pub fn tombstone(before: &SessionRecord, reason: EndReason, mark: [u8; 8], now: 
 /// The same record as scripts return it.
 pub fn without_data(record: &SessionRecord) -> SessionRecord {
     SessionRecord { sealed: Vec::new(), ..record.clone() }
+}
+
+/// When a record's user authenticated, as access tokens say it.
+pub fn authenticated(record: &SessionRecord) -> Option<i64> {
+    record.attributes.auth_time.map(Timestamp::seconds)
+}
+
+/// What a caller's token says of a session: an application has none, some tokens are from before a step-up. The second
+/// value says so.
+pub fn own_token(rng: &mut StdRng, session: SessionId, record: &SessionRecord) -> (Option<Own>, bool) {
+    let current = authenticated(record);
+    let before = if current.is_none() { Some(5) } else { None };
+    match rng.random_range(0..10) {
+        0..5 => (None, false),
+        5..9 => (Some(Own { session, auth_time: current }), false),
+        _ => (Some(Own { session, auth_time: before }), true),
+    }
 }
 
 /// Bytes that this release can not read in the place of a record: another format, or too short.

@@ -19,6 +19,8 @@
 //! | [`gateway`], [`routes`], [`template`] | API Gateway HTTP API, routed by `template.yaml` |
 //! | [`stores`] | private Redis, PostgreSQL database, DynamoDB tables, KMS key |
 //! | [`proxy`] | a network that counts, delays and breaks |
+//! | [`http_front`] | real HTTP before the gateway, for clients that are programs of their own |
+//! | [`client_key`] | a client's key and its proofs of possession |
 //! | [`clock`] | the wall clock of the processes |
 //! | [`mmdb`] | a file of places |
 //! | [`audit`] | rows of the audit, and whether its chains are whole |
@@ -29,11 +31,13 @@
 
 pub mod application;
 pub mod audit;
+pub mod client_key;
 pub mod clock;
 pub mod environment;
 mod eventually;
 pub mod fleet;
 pub mod gateway;
+pub mod http_front;
 pub mod journey;
 pub mod mmdb;
 pub mod proxy;
@@ -51,6 +55,7 @@ pub mod template;
 pub mod yaml;
 
 pub use application::Application;
+pub use client_key::ClientKey;
 pub use clock::Clock;
 pub use environment::{Environment, InvokeError};
 pub use eventually::{eventually, eventually_within};

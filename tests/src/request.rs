@@ -57,6 +57,16 @@ impl Request {
         self.anonymous().header("authorization", &format!("Basic {credential}"))
     }
 
+    /// `Authorization: DPoP` with a proof beside it. Replaces an earlier credential.
+    pub fn dpop(self, token: &str, proof: &str) -> Self {
+        self.anonymous().header("authorization", &format!("DPoP {token}")).proof(proof)
+    }
+
+    /// A proof of possession.
+    pub fn proof(self, proof: &str) -> Self {
+        self.header("dpop", proof)
+    }
+
     /// Without any credential.
     pub fn anonymous(mut self) -> Self {
         self.message.headers.retain(|(name, _)| name != "authorization");

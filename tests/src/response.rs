@@ -98,6 +98,9 @@ impl Response {
 
     /// The `code` of a problem document, empty for anything else.
     pub fn code(&self) -> String {
+        if self.status < 400 {
+            return String::new();
+        }
         let document: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         document["code"].as_str().unwrap_or_default().to_owned()
     }

@@ -3,21 +3,25 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 10] = [
+pub const ALLOWED_HEADERS: [&str; 14] = [
     "allow",
     "cache-control",
     "content-type",
+    "dpop-nonce",
     "etag",
     "location",
+    "ratelimit",
+    "ratelimit-policy",
     "retry-after",
+    "secure-session-challenge",
     "strict-transport-security",
     "www-authenticate",
     "x-content-type-options",
     "x-request-id",
 ];
 
-/// The only resource that caches may keep.
-const CACHEABLE: &str = "/.well-known/jwks.json";
+/// The only resources that caches may keep.
+const CACHEABLE: [&str; 2] = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"];
 
 /// Everything wrong with a response to a request for `path`, one sentence each.
 pub fn violations(path: &str, response: &Response) -> Vec<String> {
@@ -27,7 +31,7 @@ pub fn violations(path: &str, response: &Response) -> Vec<String> {
             found.push(format!("header {name} is not in the list of allowed headers"));
         }
     }
-    let cacheable = path.split('?').next() == Some(CACHEABLE) && response.status == 200;
+    let cacheable = path.split('?').next().is_some_and(|path| CACHEABLE.contains(&path)) && response.status == 200;
     match response.header("cache-control") {
         "" => found.push("cache-control is missing".to_owned()),
         value if !cacheable && value != "no-store" => found.push(format!("cache-control is {value}, not no-store")),
@@ -43,8 +47,13 @@ pub fn violations(path: &str, response: &Response) -> Vec<String> {
     if response.header("x-content-type-options") != "nosniff" {
         found.push("x-content-type-options is not nosniff".to_owned());
     }
-    if !response.cookies.is_empty() {
-        found.push("the API sets no cookies".to_owned());
+    for cookie in &response.cookies {
+        // ASVS 3.3.1 to 3.3.5: only browsers with a key get a cookie, and it goes nowhere else.
+        let rest = cookie.split_once("; ").map_or("", |(_, rest)| rest);
+        let exact = rest.starts_with("Max-Age=") && rest.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax");
+        if !path.starts_with("/dbsc/") || !cookie.starts_with("__Host-session=") || !exact || cookie.len() > 4096 {
+            found.push(format!("the cookie {cookie} is not one that this path sets"));
+        }
     }
     found
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::settings;
 
 /// Members of a JSON response that hold a credential.
-const CREDENTIAL_MEMBERS: [&str; 5] =
-    ["applicationKey", "accessToken", "refreshToken", "access_token", "refresh_token"];
+const CREDENTIAL_MEMBERS: [&str; 6] =
+    ["applicationKey", "accessToken", "refreshToken", "access_token", "refresh_token", "receiverSecret"];
 
 /// The list, one secret per line.
 pub fn file() -> PathBuf {
@@ -38,6 +38,8 @@ pub fn register_from(document: &Value) {
             for (name, value) in members {
                 match value {
                     Value::String(secret) if CREDENTIAL_MEMBERS.contains(&name.as_str()) => register(secret),
+                    // Problems have a code as well, which is no secret.
+                    Value::String(code) if name == "code" && code.starts_with("sc_") => register(code),
                     other => register_from(other),
                 }
             }

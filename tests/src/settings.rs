@@ -9,6 +9,7 @@
 //! | `TEST_DATABASE_ADMIN_URL` | PostgreSQL URL of a role that may create databases | none |
 //! | `TEST_DATABASE_CA_FILE` | authority of that server's certificate | none |
 //! | `TEST_MOTO_URL` | moto server (DynamoDB and KMS) | none |
+//! | `TEST_CLIENTS_DIR` | folder of the `node_modules` that the standard clients use | `../.dev/clients` beside this package |
 //! | `TEST_FAKETIME_LIBRARY` | the `libfaketime` shared library | none |
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,11 @@ pub const PACKAGE_DIR: &str = env!("CARGO_MANIFEST_DIR");
 /// Folder that holds the function binaries.
 pub fn functions_dir() -> PathBuf {
     std::env::var_os("TEST_FUNCTIONS_DIR").map_or_else(|| Path::new(PACKAGE_DIR).join("../target/debug"), PathBuf::from)
+}
+
+/// Folder of the packages that the standard clients use.
+pub fn clients_dir() -> PathBuf {
+    std::env::var_os("TEST_CLIENTS_DIR").map_or_else(|| Path::new(PACKAGE_DIR).join("../.dev/clients"), PathBuf::from)
 }
 
 /// Folder of every log of this test process.

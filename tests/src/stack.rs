@@ -90,6 +90,11 @@ impl Stack {
         self.run_scheduled("cleanup-sessions", every_bucket()).await
     }
 
+    /// Runs the scheduled `deliver-events`.
+    pub async fn run_deliveries(&self) -> Value {
+        self.run_scheduled("deliver-events", json!({})).await
+    }
+
     /// Runs the scheduled `rotate-keys`.
     pub async fn run_rotate_keys(&self) -> Value {
         self.run_scheduled("rotate-keys", json!({})).await

@@ -10,9 +10,10 @@ use shared::adapters::http::serve::{ErrorShape, serve};
 use shared::core::crypto;
 use shared::core::id::UserId;
 use shared::core::json::StrictObject;
+use shared::core::public_key::is_thumbprint;
 use shared::core::time::Timestamp;
 use shared::error::Result;
-use shared::limits::{AMR_ENTRIES_MAX, BODY_BYTES_MAX, CLOCK_LEEWAY_SECONDS, IDEMPOTENCY_KEY_BYTES_MAX};
+use shared::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use shared::service::create::{CreateSession, DeviceInput, create_session};
 use shared::service::runtime::Service;
 
@@ -28,15 +29,17 @@ struct CreateBody {
     acr: Option<String>,
     amr: Option<Vec<String>>,
     auth_time: Option<String>,
+    dpop_jkt: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DeviceBody {
     device_id: Option<String>,
     name: Option<String>,
     #[serde(rename = "type")]
     device_type: Option<String>,
+    place: Option<String>,
 }
 
 /// Creates a session.
@@ -59,24 +62,18 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
     let body: CreateBody = incoming.json(JSON)?;
     let mut checks = Checks::default();
     let user_id = UserId::parse(&body.user_id).map_err(|detail| checks.refuse("userId", detail)).ok();
-    let device = body.device.unwrap_or(DeviceBody { device_id: None, name: None, device_type: None });
+    let device = body.device.unwrap_or_default();
     let device = DeviceInput {
         device_id: checks.short_text("device.deviceId", device.device_id),
         name: checks.short_text("device.name", device.name),
         device_type: checks.device_type("device.type", device.device_type),
+        place: checks.short_text("device.place", device.place),
     };
     let client = checks.client(body.client);
-    let amr = body.amr.unwrap_or_default();
-    if amr.len() > AMR_ENTRIES_MAX {
-        checks.refuse("amr", format!("must have at most {AMR_ENTRIES_MAX} entries"));
-    }
-    for (index, method) in amr.iter().enumerate() {
-        checks.short_text(&format!("amr[{index}]"), Some(method.clone()));
-    }
-    let auth_time = body.auth_time.as_deref().map(Timestamp::parse);
-    let latest = now.plus_seconds(CLOCK_LEEWAY_SECONDS);
-    if auth_time.is_some_and(|instant| instant.is_none_or(|instant| instant > latest)) {
-        checks.refuse("authTime", "must be an RFC 3339 time that is not in the future");
+    let amr = checks.methods("amr", body.amr.unwrap_or_default());
+    let auth_time = checks.auth_time("authTime", body.auth_time.as_deref(), now);
+    if body.dpop_jkt.as_deref().is_some_and(|jkt| !is_thumbprint(jkt)) {
+        checks.refuse("dpopJkt", "must be the RFC 7638 thumbprint of a key: 43 characters of base64url");
     }
     let acr = checks.short_text("acr", body.acr);
     let idempotency_key = checks.text(
@@ -94,7 +91,8 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         absolute_timeout_seconds: body.absolute_timeout_seconds,
         acr,
         amr,
-        auth_time: auth_time.flatten(),
+        auth_time,
+        dpop_jkt: body.dpop_jkt,
         idempotency_key,
         payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
     })

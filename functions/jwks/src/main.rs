@@ -1,13 +1,17 @@
+use jwks::Published;
 use lambda_http::{Error, run, service_fn};
 use shared::adapters::aws::Aws;
 use shared::adapters::dynamodb::keys::Keys;
-use shared::config::{AwsConfig, Environment, Tables};
+use shared::config::{AwsConfig, Environment, Tables, public_url};
 use shared::service::key_store::KeyStore;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     shared::telemetry::start();
     let aws = Aws::new(AwsConfig::from(&Environment)?);
-    let keys = KeyStore::new(Keys::new(aws.dynamodb(), Tables::from(&Environment).keys), None);
-    run(service_fn(|request| jwks::handle(&keys, request))).await
+    let published = Published {
+        keys: KeyStore::new(Keys::new(aws.dynamodb(), Tables::from(&Environment).keys), None),
+        issuer: public_url(&Environment)?,
+    };
+    run(service_fn(|request| jwks::handle(&published, request))).await
 }

@@ -26,7 +26,8 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
     let (inbound, session, expected) = (incoming.inbound()?, incoming.session_id()?, incoming.if_match()?);
-    let updated = update_session(service, &inbound, session, expected, parse(incoming)?).await?;
+    let lock = incoming.session_lock()?;
+    let updated = update_session(service, &inbound, session, expected, parse(incoming)?, lock).await?;
     Ok(with_etag(json(StatusCode::OK, &updated), updated.version()))
 }
 

@@ -1,4 +1,4 @@
-//! Scheduled: drains the outboxes into the audit.
+//! Scheduled: drains the outboxes into the audit, and hands over what receivers want to hear.
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -8,12 +8,15 @@ use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::error::Result;
 use shared::service::audit_drain::{Drained, drain};
+use shared::service::receivers::Receivers;
 use shared::service::state::State;
 
 /// What the job holds for the life of its environment.
 pub struct Job {
     /// Redis.
     pub state: State,
+    /// Receivers of events.
+    pub receivers: Receivers,
     /// PostgreSQL; one connection per run.
     pub database: PostgresConfig,
     /// Credentials for IAM authentication.
@@ -28,5 +31,6 @@ pub async fn handle(job: &Job, event: LambdaEvent<Value>) -> std::result::Result
 async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Drained> {
     let range = BucketRange::from_event(&event.payload)?;
     let mut database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
-    drain(&job.state, &mut database, range.first, range.last, work_until(&event.context)).await
+    let until = work_until(&event.context);
+    drain(&job.state, &mut database, &job.receivers, range.first, range.last, until).await
 }

@@ -6,5 +6,6 @@ pub mod geo;
 pub mod http;
 pub mod jobs;
 pub mod kms;
+pub mod outbound;
 pub mod postgres;
 pub mod redis;

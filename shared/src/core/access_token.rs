@@ -4,6 +4,7 @@ use super::attributes::Attributes;
 use super::crypto;
 use super::id::SessionId;
 use super::jwt_provider;
+use super::public_key;
 use super::time::Timestamp;
 use crate::limits::{ACCESS_TOKEN_BYTES_MAX, ACCESS_TOKEN_SECONDS, CLOCK_LEEWAY_SECONDS};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -40,6 +41,31 @@ pub struct Claims {
     /// When the user authenticated, seconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auth_time: Option<i64>,
+    /// The key that the token is bound to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cnf: Option<Confirmation>,
+}
+
+/// A token that is worth something only together with a key (RFC 7800).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Confirmation {
+    /// Thumbprint of the key that has to make a proof for each request (RFC 9449 §6.1).
+    #[serde(rename = "jkt")]
+    Proof(String),
+    /// Thumbprint of the browser's key that the token's cookie was given out for. Such a token is good as that cookie
+    /// and in no other place.
+    #[serde(rename = "dbsc")]
+    Cookie(String),
+}
+
+/// What binds the tokens of a session.
+pub fn confirmation(attributes: &Attributes) -> Option<Confirmation> {
+    let thumbprint = attributes.jkt.clone()?;
+    Some(match attributes.device_key {
+        None => Confirmation::Proof(thumbprint),
+        Some(_) => Confirmation::Cookie(thumbprint),
+    })
 }
 
 /// The claims of a session's next access token. It never outlives the session's absolute end.
@@ -63,6 +89,7 @@ pub fn claims(
         acr: attributes.acr.clone(),
         amr: attributes.amr.clone(),
         auth_time: attributes.auth_time.map(Timestamp::seconds),
+        cnf: confirmation(attributes),
     }
 }
 
@@ -82,7 +109,13 @@ impl SigningKey {
 
     /// Signs claims. `None` only when the key is unusable.
     pub fn sign(&self, claims: &Claims) -> Option<String> {
-        let header = Header { typ: Some(TYPE.into()), kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
+        self.sign_as(TYPE, claims)
+    }
+
+    /// Signs the claims of a token of another type (RFC 8725 §3.11: the type keeps kinds of tokens apart).
+    pub fn sign_as(&self, token_type: &str, claims: &impl Serialize) -> Option<String> {
+        let header =
+            Header { typ: Some(token_type.into()), kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.key).ok()
     }
 }
@@ -108,10 +141,8 @@ impl VerifyingKey {
         let pair = jwt_provider::key_pair(pkcs8)?;
         let point: &[u8; 65] = pair.public_key().as_ref().try_into().ok()?;
         let (x, y) = (crypto::encode(&point[1..33]), crypto::encode(&point[33..]));
-        // RFC 7638 §3.2: the required members in lexicographic order, without white space.
-        let thumbprint = crypto::sha256(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes());
         Some(VerifyingKey {
-            kid: crypto::encode(&thumbprint),
+            kid: public_key::thumbprint(&x, &y),
             kty: "EC".into(),
             crv: "P-256".into(),
             alg: "ES256".into(),
@@ -273,6 +304,7 @@ mod tests {
             acr: Some(text.clone()),
             amr: vec![text; AMR_ENTRIES_MAX],
             auth_time: Some(now()),
+            jkt: Some("A".repeat(43)),
             ..Attributes::default()
         };
         let issuer = format!("https://{}.example", "sessions".repeat(30));

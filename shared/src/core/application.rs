@@ -4,6 +4,7 @@ use super::application_key::ApplicationKey;
 use super::crypto;
 use super::id::ApplicationId;
 use super::policy::Policy;
+use super::receiver::Receiver;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,9 @@ pub struct Application {
     pub policy: Policy,
     /// Digests of its keys.
     pub keys: Vec<KeyDigest>,
+    /// Who hears of its events.
+    #[serde(default)]
+    pub receivers: Vec<Receiver>,
     /// Milliseconds since the epoch.
     pub created_at: i64,
     /// Rises with every change; guards concurrent changes.
@@ -146,6 +150,7 @@ mod tests {
             status: ApplicationStatus::Active,
             policy: Policy::default(),
             keys: vec![KeyDigest { sha256: key(1).digest(), expires_at: None }],
+            receivers: Vec::new(),
             created_at: 0,
             version: 1,
         }

@@ -17,6 +17,12 @@ pub fn is_recent(record: &SessionRecord, age_seconds: u64, now: Timestamp) -> bo
     }
 }
 
+/// Whether an access token tells of the authentication that the record tells of. A step-up puts every access token from
+/// before it out of use at once (ASVS 7.2.4); `auth_time` is the claim, in seconds.
+pub fn is_current(auth_time: Option<i64>, record: &SessionRecord) -> bool {
+    auth_time == record.attributes.auth_time.map(Timestamp::seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! Unknown tags are kept and written back, so a release that is one version behind loses nothing.
 
+use super::device_tag::DeviceTag;
 use super::fingerprint::Fingerprint;
 use super::place::Place;
 use super::risk::Note;
@@ -38,6 +39,10 @@ pub struct Attributes {
     pub risk: Option<Note>,
     /// Where the session was last seen.
     pub place: Option<Place>,
+    /// The device as keys and scripts know it ([`super::device_tag::DeviceTag`]).
+    pub device_tag: Option<DeviceTag>,
+    /// The key itself, when it is a browser's (Device Bound Session Credentials): a point on P-256.
+    pub device_key: Option<[u8; 64]>,
     /// Fields of a later release, kept as they are.
     pub unknown: Vec<(u8, Vec<u8>)>,
 }
@@ -56,6 +61,8 @@ const JKT: u8 = 11;
 const SEEN: u8 = 13;
 const RISK: u8 = 14;
 const PLACE: u8 = 15;
+const DEVICE_TAG: u8 = 12;
+const DEVICE_KEY: u8 = 20;
 
 impl Attributes {
     /// The bytes of the record's middle part.
@@ -94,6 +101,12 @@ impl Attributes {
         }
         if let Some(place) = &self.place {
             push(&mut bytes, PLACE, &place.encode());
+        }
+        if let Some(device) = self.device_tag {
+            push(&mut bytes, DEVICE_TAG, device.bytes());
+        }
+        if let Some(point) = &self.device_key {
+            push(&mut bytes, DEVICE_KEY, point);
         }
         for (tag, value) in &self.unknown {
             push(&mut bytes, *tag, value);
@@ -142,6 +155,8 @@ impl Attributes {
             SEEN => self.seen = Some(value.to_vec()),
             RISK if Note::decode(value).is_some() => self.risk = Note::decode(value),
             PLACE if Place::decode(value).is_some() => self.place = Place::decode(value),
+            DEVICE_TAG => self.device_tag = Some(DeviceTag::from_bytes(value.try_into().ok()?)),
+            DEVICE_KEY => self.device_key = Some(value.try_into().ok()?),
             _ => self.unknown.push((tag, value.to_vec())),
         }
         Some(())
@@ -176,6 +191,8 @@ mod tests {
             seen: Some(vec![9, 9]),
             risk: Note::decode(&[2, 0, 5]),
             place: Place::new("AT", Some("Vienna"), None, crate::core::place::ACCURACY_KM_DEFAULT),
+            device_tag: Some(DeviceTag::from_bytes([7; 8])),
+            device_key: Some([9; 64]),
             unknown: vec![(200, vec![1, 2, 3])],
         };
         assert_eq!(Attributes::decode(&attributes.encode()), Some(attributes));

@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 11] = [
+pub const EVENT_TYPES: [&str; 27] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -17,6 +17,22 @@ pub const EVENT_TYPES: [&str; 11] = [
     "session.risk_raised",
     "session.risk_shadowed",
     "session.binding_refused",
+    "device.registered",
+    "device.changed",
+    "device.revoked",
+    "device.data_changed",
+    "user.state_changed",
+    "session.shared",
+    "share.redeemed",
+    "share.withdrawn",
+    "share.refused",
+    "session.stepped_up",
+    "session.locked",
+    "session.unlocked",
+    "lock.refused",
+    "security.probing",
+    "session.key_bound",
+    "session.key_refused",
 ];
 
 /// Who caused an event.

@@ -1,7 +1,7 @@
 //! The one place where primitives are called. Everything is ring: AES-256-GCM, HMAC-SHA-256, HKDF-SHA-256, SHA-256.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::{aead, digest, hkdf, hmac};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -40,6 +40,13 @@ pub fn mac(key: &SecretKey, parts: &[&[u8]]) -> [u8; 32] {
     out
 }
 
+/// Plain HMAC-SHA-256, where a standard prescribes it (webhook signatures).
+pub fn hmac_sha256(key: &SecretKey, message: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), message).as_ref());
+    out
+}
+
 /// SHA-256 over length-prefixed parts.
 pub fn hash(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
@@ -71,6 +78,11 @@ pub fn equal(left: &[u8], right: &[u8]) -> bool {
 /// Canonical base64url without padding.
 pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Plain base64 with padding, where a standard prescribes it (webhook secrets and signatures).
+pub fn encode_standard(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }
 
 /// Decodes exactly `N` bytes of canonical base64url; padding, other alphabets and stray trailing bits are refused.

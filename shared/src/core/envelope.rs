@@ -9,7 +9,7 @@ use super::id::SessionId;
 
 const SUITE_AES_256_GCM_HKDF_SHA_256: u8 = 1;
 const SCHEMA: u8 = 1;
-const SALT_BYTES: usize = 16;
+pub(super) const SALT_BYTES: usize = 16;
 const PREFIX_BYTES: usize = 2 + SALT_BYTES;
 const INFO: &[u8] = b"session data";
 
@@ -40,7 +40,19 @@ pub struct DoesNotOpen;
 
 /// Seals plaintext into its slot. `None` only when it is longer than AES-GCM allows.
 pub fn seal(key_id: u8, key: &SecretKey, salt: [u8; SALT_BYTES], slot: Slot, plaintext: &[u8]) -> Option<Vec<u8>> {
-    let ciphertext = crypto::seal(key, &salt, INFO, &slot.additional_data(), plaintext)?;
+    seal_as(INFO, key_id, key, salt, &slot.additional_data(), plaintext)
+}
+
+/// [`seal`] for other kinds of data: `info` tells the kinds apart, the additional data the places within one.
+pub(super) fn seal_as(
+    info: &[u8],
+    key_id: u8,
+    key: &SecretKey,
+    salt: [u8; SALT_BYTES],
+    additional_data: &[u8],
+    plaintext: &[u8],
+) -> Option<Vec<u8>> {
+    let ciphertext = crypto::seal(key, &salt, info, additional_data, plaintext)?;
     let mut sealed = Vec::with_capacity(PREFIX_BYTES + ciphertext.len());
     sealed.push(SUITE_AES_256_GCM_HKDF_SHA_256);
     sealed.push(key_id);
@@ -65,9 +77,19 @@ pub fn key_id(sealed: &[u8]) -> Result<u8, DoesNotOpen> {
 
 /// Opens a sealed text in its slot.
 pub fn open(key: &SecretKey, slot: Slot, sealed: &[u8]) -> Result<Vec<u8>, DoesNotOpen> {
+    open_as(INFO, key, &slot.additional_data(), sealed)
+}
+
+/// [`open`] for what [`seal_as`] sealed.
+pub(super) fn open_as(
+    info: &[u8],
+    key: &SecretKey,
+    additional_data: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, DoesNotOpen> {
     key_id(sealed)?;
     let (prefix, ciphertext) = sealed.split_at(PREFIX_BYTES);
-    crypto::open(key, &prefix[2..], INFO, &slot.additional_data(), ciphertext).ok_or(DoesNotOpen)
+    crypto::open(key, &prefix[2..], info, additional_data, ciphertext).ok_or(DoesNotOpen)
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ impl Bucket {
         (number < BUCKETS).then_some(Bucket(number))
     }
 
+    /// The bucket that the first bytes of a hash fall into.
+    pub fn wrapping(number: u16) -> Self {
+        Bucket(number % BUCKETS)
+    }
+
     /// The number, 0 to 4095.
     pub fn number(self) -> u16 {
         self.0
@@ -49,9 +54,19 @@ impl UserTag {
     /// The tag of no user, where keys of a bucket are named without one.
     pub const NOBODY: UserTag = UserTag([0; 6]);
 
+    /// A pseudonym of part of a keyed hash.
+    pub fn from_bytes(bytes: [u8; 6]) -> Self {
+        UserTag(bytes)
+    }
+
     /// Reads the 8-character form.
     pub fn parse(text: &str) -> Option<Self> {
         crypto::decode(text).map(UserTag)
+    }
+
+    /// The six bytes.
+    pub fn bytes(&self) -> &[u8; 6] {
+        &self.0
     }
 
     /// The 8-character form that stands in keys and records.
@@ -73,7 +88,7 @@ impl UserSlot {
     /// The keyed hash of an application group's user.
     pub fn of(key: &SecretKey, group: &str, user: &UserId) -> Self {
         let mac = crypto::mac(key, &[b"user", group.as_bytes(), user.as_str().as_bytes()]);
-        let bucket = Bucket(u16::from_be_bytes([mac[0], mac[1]]) % BUCKETS);
+        let bucket = Bucket::wrapping(u16::from_be_bytes([mac[0], mac[1]]));
         let mut tag = [0; 6];
         tag.copy_from_slice(&mac[2..8]);
         UserSlot { bucket, tag: UserTag(tag) }

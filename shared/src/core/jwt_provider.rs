@@ -25,6 +25,11 @@ pub(super) fn key_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new()).ok()
 }
 
+/// Whether an ES256 signature is that of an uncompressed point.
+pub(super) fn es256_verifies(point: &[u8], message: &[u8], signed: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signed).is_ok()
+}
+
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     match algorithm {
         Algorithm::ES256 => {
@@ -63,9 +68,7 @@ struct Es256Verifier(Vec<u8>);
 
 impl Verifier<Vec<u8>> for Es256Verifier {
     fn verify(&self, message: &[u8], signed: &Vec<u8>) -> Result<(), signature::Error> {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0)
-            .verify(message, signed)
-            .map_err(|_| signature::Error::new())
+        es256_verifies(&self.0, message, signed).then_some(()).ok_or_else(signature::Error::new)
     }
 }
 

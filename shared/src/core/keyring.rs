@@ -21,7 +21,7 @@ pub const PUBLISH_AHEAD_SECONDS: u64 = DAY;
 pub enum Purpose {
     /// Signs access tokens and MACs refresh tokens.
     Token,
-    /// Seals session data.
+    /// Seals session data, data of devices and states of users.
     Data,
     /// Seals personal fields of audit events.
     Audit,
@@ -47,7 +47,7 @@ impl Purpose {
     pub fn uses(self) -> &'static [KeyUse] {
         match self {
             Purpose::Token => &[KeyUse::Sign, KeyUse::Mac],
-            Purpose::Data => &[KeyUse::Seal],
+            Purpose::Data => &[KeyUse::Seal, KeyUse::SealDocument],
             Purpose::Audit => &[KeyUse::SealAudit],
             Purpose::Pseudonym => &[KeyUse::Pseudonym],
         }
@@ -64,6 +64,8 @@ pub enum KeyUse {
     Mac,
     /// HKDF key of session data.
     Seal,
+    /// HKDF key of data of devices and states of users.
+    SealDocument,
     /// HKDF key of personal audit fields.
     SealAudit,
     /// HMAC key of buckets and user tags.
@@ -89,6 +91,8 @@ impl KeyUse {
             // A family keeps its key for life, so a MAC key outlives the longest session begun under it.
             KeyUse::Mac => Lifecycle { period_seconds: Some(90 * DAY), keep_seconds: longest_session },
             KeyUse::Seal => Lifecycle { period_seconds: Some(30 * DAY), keep_seconds: longest_session },
+            // A document may lie untouched for as long as its user stays; yearly, because KMS wraps no more than 4 KiB.
+            KeyUse::SealDocument => Lifecycle { period_seconds: Some(365 * DAY), keep_seconds: u64::MAX },
             // Kept beyond the longest retention; yearly, because KMS wraps no more than 4 KiB.
             KeyUse::SealAudit => Lifecycle { period_seconds: Some(365 * DAY), keep_seconds: 11 * 365 * DAY },
             // Changing it would lose every user's state and history: a migration, not a rotation.
@@ -264,6 +268,7 @@ mod tests {
                 let life = |key_use: KeyUse| match key_use {
                     KeyUse::Sign => ACCESS_TOKEN_SECONDS,
                     KeyUse::Mac | KeyUse::Seal | KeyUse::SealAudit | KeyUse::Pseudonym => ABSOLUTE_TIMEOUT_SECONDS_MAX,
+                    KeyUse::SealDocument => 500 * DAY,
                 };
                 for (key_use, id, when) in &used {
                     if when.plus_seconds(life(*key_use)) >= at(day) {

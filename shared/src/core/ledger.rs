@@ -1,6 +1,7 @@
 //! Entries of the revocation ledger: what must stay ended whatever Redis forgets.
 
 use super::crypto;
+use super::device_tag::DeviceTag;
 use super::end_reason::EndReason;
 use super::id::{Bucket, SessionId, UserSlot, UserTag};
 use super::time::Timestamp;
@@ -8,14 +9,23 @@ use super::time::Timestamp;
 /// One durable end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerEntry {
-    /// One session ended.
+    /// One session ended, or, for an application that shared it, its share.
     Session {
         /// The session.
         session: SessionId,
         /// Why.
         reason: EndReason,
-        /// The application that owns it; applied only to a record of that application.
+        /// The application that owns it; applied only to a record of that application, or to its share of one.
         application_tag: [u8; 8],
+    },
+    /// A share of a session was withdrawn.
+    Family {
+        /// The session.
+        session: SessionId,
+        /// The application that lost it.
+        application_tag: [u8; 8],
+        /// Who asked; applied only when it owns the session, or is the application that lost it.
+        asking_tag: [u8; 8],
     },
     /// All sessions of a user below an epoch ended.
     User {
@@ -25,6 +35,17 @@ pub enum LedgerEntry {
         epoch: u32,
         /// A session that was spared, and since when.
         spared: Option<Spared>,
+    },
+    /// The sessions of a device below an epoch ended.
+    Device {
+        /// The user.
+        slot: UserSlot,
+        /// The device.
+        device: DeviceTag,
+        /// Sessions of an earlier epoch of the device are over.
+        epoch: u32,
+        /// Why.
+        reason: EndReason,
     },
 }
 
@@ -51,8 +72,8 @@ impl LedgerEntry {
     /// The bucket that the entry concerns.
     pub fn bucket(&self) -> Bucket {
         match self {
-            LedgerEntry::Session { session, .. } => session.bucket(),
-            LedgerEntry::User { slot, .. } => slot.bucket,
+            LedgerEntry::Session { session, .. } | LedgerEntry::Family { session, .. } => session.bucket(),
+            LedgerEntry::User { slot, .. } | LedgerEntry::Device { slot, .. } => slot.bucket,
         }
     }
 
@@ -64,7 +85,12 @@ impl LedgerEntry {
             LedgerEntry::Session { session, application_tag, .. } => {
                 format!("s#{}#{}", session.key_text(), crypto::encode(application_tag))
             }
+            LedgerEntry::Family { session, application_tag, asking_tag } => {
+                let (lost, asking) = (crypto::encode(application_tag), crypto::encode(asking_tag));
+                format!("f#{}#{lost}#{asking}", session.key_text())
+            }
             LedgerEntry::User { slot, .. } => format!("u#{}", slot.tag.text()),
+            LedgerEntry::Device { slot, device, .. } => format!("d#{}#{}", slot.tag.text(), device.text()),
         }
     }
 }
@@ -73,7 +99,21 @@ impl LedgerEntry {
 pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
     match text.split_once('#')? {
         ("s", rest) => SessionId::from_key_text(bucket, rest.split_once('#')?.0).map(Subject::Session),
+        ("f", rest) => {
+            let (session, tags) = rest.split_once('#')?;
+            let (lost, asking) = tags.split_once('#')?;
+            Some(Subject::Family {
+                session: SessionId::from_key_text(bucket, session)?,
+                application_tag: crypto::decode(lost)?,
+                asking_tag: crypto::decode(asking)?,
+            })
+        }
         ("u", tag) => UserTag::parse(tag).map(|tag| Subject::User(UserSlot { bucket, tag })),
+        ("d", rest) => {
+            let (tag, device) = rest.split_once('#')?;
+            let slot = UserSlot { bucket, tag: UserTag::parse(tag)? };
+            Some(Subject::Device(slot, DeviceTag::parse(device)?))
+        }
         _ => None,
     }
 }
@@ -83,8 +123,19 @@ pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
 pub enum Subject {
     /// A session.
     Session(SessionId),
+    /// An application's share of a session, and who asked for its end.
+    Family {
+        /// The session.
+        session: SessionId,
+        /// The application that lost it.
+        application_tag: [u8; 8],
+        /// Who asked.
+        asking_tag: [u8; 8],
+    },
     /// A user.
     User(UserSlot),
+    /// A user's device.
+    Device(UserSlot, DeviceTag),
 }
 
 #[cfg(test)]
@@ -100,6 +151,13 @@ mod tests {
         let revoked = LedgerEntry::User { slot, epoch: 1, spared: None };
         assert_eq!(parse_sort_key(bucket, &ended.sort_key()), Some(Subject::Session(session)));
         assert_eq!(parse_sort_key(bucket, &revoked.sort_key()), Some(Subject::User(slot)));
+        let device = DeviceTag::from_bytes([9; 8]);
+        let removed = LedgerEntry::Device { slot, device, epoch: 1, reason: EndReason::DeviceRemoved };
+        assert_eq!(parse_sort_key(bucket, &removed.sort_key()), Some(Subject::Device(slot, device)));
+        let (application_tag, asking_tag) = ([2; 8], [3; 8]);
+        let withdrawn = LedgerEntry::Family { session, application_tag, asking_tag };
+        let subject = Subject::Family { session, application_tag, asking_tag };
+        assert_eq!(parse_sort_key(bucket, &withdrawn.sort_key()), Some(subject));
         assert_eq!(parse_sort_key(bucket, "x#1"), None);
         let by_another = LedgerEntry::Session { session, reason: EndReason::User, application_tag: [1; 8] };
         assert_ne!(by_another.sort_key(), ended.sort_key());

@@ -3,7 +3,8 @@
 //!
 //! The numbered cases, in their order:
 //!
-//! 1. another application's family: as if the session did not exist
+//! 1. another application's family, unless the session is shared with that application: as if the session did not
+//!    exist; likewise a token from before the beginning of its application's family, which is of a withdrawn one
 //! 2. tombstone: ended, with its reason
 //! 3. epoch, absolute or idle timeout: lapsed, with its reason
 //! 4. the operation that made the current generation, or proved the replay that ended the session, run again: its
@@ -26,7 +27,8 @@
 
 use super::context::differs;
 use super::end_reason::EndReason;
-use super::record::{Header, KEY_BOUND};
+use super::family::Family;
+use super::record::{Header, KEY_BOUND, SHARED, State};
 use super::risk::Event;
 use super::session::{Liveness, liveness};
 use super::standing::Standing;
@@ -161,6 +163,28 @@ pub fn decide(header: &Header, bound: Option<&str>, epoch: u32, now: Timestamp, 
     unless_quarantined(advance(header, next, presented))
 }
 
+/// Decides for a token of another application's family: its own place in the rotation, the session's life. The families
+/// of a tombstone are gone with it; a token that proves itself is told the reason all the same.
+pub fn decide_shared(
+    header: &Header,
+    family: Option<&Family>,
+    epoch: u32,
+    now: Timestamp,
+    presented: &Presented,
+) -> Decision {
+    match (header.state, family) {
+        _ if header.flags & SHARED == 0 => Decision::Missing,
+        (State::Ended(_), _) => {
+            let ended = Header { application_tag: presented.application_tag, ..header.clone() };
+            decide(&ended, None, epoch, now, presented)
+        }
+        (State::Active, Some(family)) if presented.generation >= family.first_generation => {
+            decide(&family.merged(header), None, epoch, now, presented)
+        }
+        (State::Active, Some(_) | None) => Decision::Missing,
+    }
+}
+
 /// Cases 9 to 12: the current generation, or one ahead of it.
 fn advance(header: &Header, next: u32, presented: &Presented) -> Decision {
     let current = header.generation;
@@ -182,7 +206,9 @@ fn superseded(superseded: u32, presented: u32, inside: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::record::{State, arbitrary};
+    use crate::core::family::SharedScopes;
+    use crate::core::id::ApplicationId;
+    use crate::core::record::arbitrary;
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp::MAX;
@@ -349,6 +375,43 @@ mod tests {
             assert_eq!(decide(&quarantined, 0, at(1001), &presented(generation)), Decision::Quarantined);
         }
         assert_eq!(decide(&quarantined, 0, at(1001), &presented(3)), Decision::Replay);
+    }
+
+    fn family() -> Family {
+        Family {
+            mac_key_id: 1,
+            scopes: SharedScopes::all(),
+            first_generation: 20,
+            generation: 25,
+            grace_seconds: 10,
+            created_at: at(900),
+            rotated_at: at(1000),
+            last_operation: [2; 8],
+            address: [3; 8],
+            device: [4; 8],
+            application_id: ApplicationId::parse("related").expect("valid"),
+        }
+    }
+
+    /// T-10: each family rotates by its own place, whatever the owner's does.
+    #[test]
+    fn t_10_a_family_of_another_application_has_its_own_place() {
+        let shared = Header { flags: SHARED | KEY_BOUND, superseded_generation: 24, ..header() };
+        let tag = family().application_id.tag();
+        let of = |generation| Presented { application_tag: tag, ..presented(generation) };
+        let decide = |header: &Header, family: Option<&Family>, generation: u32| {
+            decide_shared(header, family, 0, at(1001), &of(generation))
+        };
+        assert_eq!(decide(&shared, Some(&family()), 25), Decision::Rotate { generation: 26 });
+        assert_eq!(decide(&shared, Some(&family()), 24), Decision::Successor { generation: 25 });
+        assert_eq!(decide(&shared, Some(&family()), 22), Decision::Replay);
+        assert_eq!(decide(&shared, Some(&family()), 19), Decision::Missing, "of a withdrawn family");
+        assert_eq!(decide(&shared, None, 25), Decision::Missing, "withdrawn");
+        assert_eq!(decide(&Header { flags: 0, ..shared.clone() }, Some(&family()), 25), Decision::Missing);
+        let ended = Header { state: State::Ended(EndReason::Evicted), ..shared.clone() };
+        assert_eq!(decide(&ended, None, 25), Decision::Ended(EndReason::Evicted), "ends with its source");
+        let quarantined = Header { standing: Standing::Quarantined, ..shared };
+        assert_eq!(decide(&quarantined, Some(&family()), 25), Decision::Quarantined);
     }
 
     proptest! {

@@ -38,7 +38,8 @@ impl ApplicationCache {
                 return Ok(application);
             }
         }
-        let application = self.table.load(id).await?.map(Arc::new);
+        // Boxed: the SDK's futures are deep, and this path is rare.
+        let application = Box::pin(self.table.load(id)).await?.map(Arc::new);
         if application.is_some() {
             self.by_tag.lock().unwrap_or_else(PoisonError::into_inner).insert(id.tag(), id.clone());
         }

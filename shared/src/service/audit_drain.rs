@@ -2,8 +2,10 @@
 //!
 //! Per chain: lock it, read its buckets' outboxes, append what is not there yet, commit, and only then acknowledge.
 //! A drainer that dies between commit and acknowledgement leaves events that the next one recognises. Entries that it
-//! can not read stay where they are, and it goes on behind them.
+//! can not read stay where they are, and it goes on behind them. Events that receivers want to hear of are handed over
+//! between commit and acknowledgement too: what is acknowledged is both in the audit and on its way.
 
+use super::receivers::Receivers;
 use super::state::State;
 use crate::adapters::postgres::audit::{Chain, QueuedEvent};
 use crate::adapters::redis::keys;
@@ -32,6 +34,8 @@ pub struct Drained {
     pub skipped_chains: u64,
     /// Entries that are no events of this release: left in their outbox.
     pub unreadable: u64,
+    /// Deliveries to receivers handed over; the rest had been already.
+    pub handed_over: u64,
     /// Whether the time ran out before the outboxes were empty.
     pub more: bool,
 }
@@ -40,6 +44,7 @@ pub struct Drained {
 pub async fn drain(
     state: &State,
     database: &mut Client,
+    receivers: &Receivers,
     first: Bucket,
     last: Bucket,
     until: Timestamp,
@@ -53,17 +58,17 @@ pub async fn drain(
                 drained.more = true;
                 break 'chains;
             }
-            if !drain_group(state, database, group, &mut passed, &mut drained).await? {
+            if !drain_group(state, database, receivers, group, &mut passed, &mut drained).await? {
                 break;
             }
         }
     }
     // The result of a scheduled run goes nowhere, so the log has to tell.
-    let Drained { taken, written, skipped_chains, unreadable, more } = drained;
+    let Drained { taken, written, skipped_chains, unreadable, handed_over, more } = drained;
     if unreadable > 0 {
         tracing::warn!(unreadable, "outboxes hold entries that this release can not read");
     }
-    tracing::info!(taken, written, skipped_chains, unreadable, more, "outboxes drained");
+    tracing::info!(taken, written, skipped_chains, unreadable, handed_over, more, "outboxes drained");
     Ok(drained)
 }
 
@@ -75,6 +80,7 @@ type Passed = HashMap<Bucket, String>;
 async fn drain_group(
     state: &State,
     database: &mut Client,
+    receivers: &Receivers,
     group: &[Bucket],
     passed: &mut Passed,
     drained: &mut Drained,
@@ -115,7 +121,9 @@ async fn drain_group(
         // In the order of the store's time, so that a month ends at one place of the chain and not once per bucket.
         events.sort_by_key(|queued| queued.queued_at);
         drained.taken += events.len() as u64;
+        let waiting = receivers.waiting(events.iter().map(|queued| &queued.event)).await?;
         drained.written += chain.append(events).await?;
+        drained.handed_over += receivers.hand_over(waiting).await?;
         try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
     }
     Ok(full)

@@ -1,8 +1,11 @@
 //! Who is calling.
 
 use super::inbound::Inbound;
+use super::possession::{Demand, prove};
+use super::rate::{self, Account};
 use super::runtime::Service;
-use crate::core::access_token::{self, Claims};
+use crate::adapters::redis::scripts::Own;
+use crate::core::access_token::{self, Claims, Confirmation};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
@@ -16,6 +19,10 @@ use std::sync::Arc;
 pub enum Credential {
     /// `Authorization: Bearer …`
     Bearer(String),
+    /// `Authorization: DPoP …`, with a proof beside it (RFC 9449 §7.1).
+    Dpop(String),
+    /// The cookie of a device bound session, where no other site can have sent it.
+    Cookie(String),
     /// `Authorization: Basic …` (OAuth endpoints only).
     Basic {
         /// The application id.
@@ -77,11 +84,27 @@ impl Caller {
         }
     }
 
+    /// What a holder's token says of its own session; applications have none.
+    pub fn own(&self) -> Option<Own> {
+        match self {
+            Caller::Application(_) => None,
+            Caller::Holder(holder) => Some(Own { session: holder.session, auth_time: holder.claims.auth_time }),
+        }
+    }
+
     /// Whom errors about an ended session address.
     pub fn asker(&self) -> Asker {
         match self {
             Caller::Application(_) => Asker::Application,
             Caller::Holder(_) => Asker::Holder,
+        }
+    }
+
+    /// What the caller hears when the session of its request is not there: for a holder that is its own.
+    pub fn not_there(&self) -> Error {
+        match self {
+            Caller::Application(_) => Error::NotFound,
+            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
         }
     }
 
@@ -99,8 +122,21 @@ pub fn tag(application: &Application) -> Result<[u8; 8]> {
     application.id().map(|id| id.tag()).ok_or_else(|| Error::Internal("application id out of grammar".into()))
 }
 
-/// Authenticates a caller by an application key or an access token.
+/// Authenticates a caller by an application key or an access token, and holds it to its rate limits.
 pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let outcome = identify(service, inbound).await;
+    rate::admit(service, inbound, &outcome).await?;
+    outcome
+}
+
+/// Authenticates a caller without a rate limit: logging out always works.
+pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
+    let caller = recognise(service, inbound).await?;
+    let _ = inbound.account.set(Account::of(&caller)?);
+    Ok(caller)
+}
+
+async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
     let now = inbound.now;
     match &inbound.credential {
         None => Err(Error::CredentialMissing),
@@ -109,7 +145,9 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
             let key = ApplicationKey::parse(token).ok_or(Error::CredentialInvalid("malformed application key"))?;
             Ok(Caller::Application(by_key(service, &key, now).await?))
         }
-        Some(Credential::Bearer(token)) => Ok(Caller::Holder(holder(service, token, inbound).await?)),
+        Some(Credential::Bearer(token)) => Ok(Caller::Holder(bearer(service, inbound, token).await?)),
+        Some(Credential::Cookie(token)) => Ok(Caller::Holder(by_cookie(service, inbound, token).await?)),
+        Some(Credential::Dpop(token)) => Ok(Caller::Holder(prover(service, inbound, token).await?)),
     }
 }
 
@@ -122,11 +160,25 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
     }
 }
 
-/// Authenticates an OAuth client (RFC 6749 §2.3): its key as Bearer, or HTTP Basic.
+/// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
 pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let caller = Caller::Application(recognise_client(service, inbound).await?);
+    let _ = inbound.account.set(Account::of(&caller)?);
+    Ok(caller.application().clone())
+}
+
+/// [`oauth_client`], held to its rate limits.
+pub async fn limited_oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+    let outcome = oauth_client(service, inbound).await.map(Caller::Application);
+    rate::admit(service, inbound, &outcome).await?;
+    outcome.map(|caller| caller.application().clone())
+}
+
+async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
+        Some(Credential::Dpop(_) | Credential::Cookie(_)) => None,
         Some(Credential::Basic { user, password }) => ApplicationKey::parse_basic(user, password),
     };
     by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, inbound.now).await
@@ -156,7 +208,40 @@ pub async fn verify_token(service: &Service, token: &str, now: Timestamp) -> Res
     Ok(claims)
 }
 
-async fn holder(service: &Service, token: &str, inbound: &Inbound) -> Result<Holder> {
+/// The holder of a token that needs no key. One that does is worth nothing as a Bearer token (T-15).
+async fn bearer(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, inbound, token).await?;
+    match &holder.claims.cnf {
+        None => Ok(holder),
+        Some(_) => Err(Error::CredentialInvalid("a token that is bound to a key, presented as Bearer")),
+    }
+}
+
+/// The holder of a token and of the key that it is bound to.
+async fn prover(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, inbound, token).await?;
+    let Some(Confirmation::Proof(jkt)) = &holder.claims.cnf else {
+        return Err(Error::CredentialInvalid("a token that needs no proof, presented as DPoP"));
+    };
+    let demand = Demand {
+        bucket: holder.session.bucket(),
+        application: Some(&holder.application),
+        access_token: Some((token, jkt)),
+    };
+    prove(service, inbound, demand).await?;
+    Ok(holder)
+}
+
+/// The holder of a cookie that was given out for the key of a browser. No other token is good as a cookie.
+async fn by_cookie(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, inbound, token).await?;
+    match &holder.claims.cnf {
+        Some(Confirmation::Cookie(_)) => Ok(holder),
+        Some(Confirmation::Proof(_)) | None => Err(Error::CredentialInvalid("a token that is no cookie, as a cookie")),
+    }
+}
+
+async fn holder(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
     let now = inbound.now;
     let claims = verify_token(service, token, now).await?;
     let session = SessionId::parse(&claims.sid).ok_or(Error::CredentialInvalid("sid out of grammar"))?;

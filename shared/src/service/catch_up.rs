@@ -3,14 +3,14 @@
 use super::state::run_on;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::{self, Connection};
-use crate::adapters::redis::scripts::{self, Operation};
+use crate::adapters::redis::scripts::{self, Operation, Withdrawal};
 use crate::core::audit::{self, Actor};
 use crate::core::crypto;
 use crate::core::id::{UserSlot, UserTag};
 use crate::core::ledger::{LedgerEntry, Recorded};
 use crate::core::time::Timestamp;
 use crate::error::Result;
-use crate::limits::CATCH_UP_CONCURRENCY;
+use crate::limits::{CATCH_UP_CONCURRENCY, CLOCK_LEEWAY_SECONDS};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 /// Applies what this Redis may not know: ends that were never acknowledged, and, when this incarnation is met for the
@@ -22,7 +22,7 @@ pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Ti
         let entries = ledger.all(now).await?;
         let connection = &*connection;
         stream::iter(entries)
-            .map(|recorded| async move { apply(&mut connection.clone(), &recorded.entry, now).await.map(drop) })
+            .map(|recorded| async move { apply(&mut connection.clone(), &recorded, now).await.map(drop) })
             .buffer_unordered(CATCH_UP_CONCURRENCY)
             .try_collect::<()>()
             .await?;
@@ -39,7 +39,7 @@ async fn apply_pending(
     now: Timestamp,
 ) -> Result<()> {
     for recorded in pending {
-        match apply(connection, &recorded.entry, now).await? {
+        match apply(connection, recorded, now).await? {
             Applied::Done => ledger.clear_pending(recorded).await?,
             Applied::Unreadable => {}
         }
@@ -58,16 +58,27 @@ pub enum Applied {
 }
 
 /// Applies one durable end. A Redis that knows it already does not change.
-pub async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timestamp) -> Result<Applied> {
+pub async fn apply(connection: &mut Connection, recorded: &Recorded, now: Timestamp) -> Result<Applied> {
+    let Recorded { entry, at } = recorded;
     let operation = operation_of(entry, now);
+    // What was shared anew after the withdrawal stays, as far as two clocks can tell.
+    let asked_at = at.plus_seconds(CLOCK_LEEWAY_SECONDS);
     let call = match entry {
         LedgerEntry::Session { session, reason, application_tag } => {
             // The index entry is found through the record; the slot only names the keys of the bucket.
             let slot = UserSlot { bucket: session.bucket(), tag: UserTag::NOBODY };
-            scripts::end(session, slot, None, *application_tag, *reason, &operation, now)
+            scripts::end_as_of(session, slot, None, *application_tag, *reason, &operation, now, asked_at)
+        }
+        LedgerEntry::Family { session, application_tag, asking_tag } => {
+            let slot = UserSlot { bucket: session.bucket(), tag: UserTag::NOBODY };
+            let withdrawal = Withdrawal { asking_tag: *asking_tag, application_tag: *application_tag, asked_at };
+            scripts::withdraw_share(session, slot, None, &withdrawal, &operation, now)
         }
         LedgerEntry::User { slot, epoch, spared } => {
             scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now)
+        }
+        LedgerEntry::Device { slot, device, epoch, reason } => {
+            scripts::end_device(*slot, *device, *epoch, *reason, "", &operation, now)
         }
     };
     match run_on(connection, &call).await {
@@ -84,8 +95,14 @@ pub async fn apply(connection: &mut Connection, entry: &LedgerEntry, now: Timest
 fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
     let digest = match entry {
         LedgerEntry::Session { session, .. } => crypto::hash(&[b"ledger session", session.to_string().as_bytes()]),
+        LedgerEntry::Family { session, application_tag, .. } => {
+            crypto::hash(&[b"ledger family", session.to_string().as_bytes(), application_tag])
+        }
         LedgerEntry::User { slot, epoch, .. } => {
             crypto::hash(&[b"ledger user", slot.subject().as_bytes(), &epoch.to_be_bytes()])
+        }
+        LedgerEntry::Device { slot, device, epoch, .. } => {
+            crypto::hash(&[b"ledger device", slot.subject().as_bytes(), device.bytes(), &epoch.to_be_bytes()])
         }
     };
     let mut mark = [0; 8];

@@ -1,31 +1,39 @@
 //! Creating a session.
 
 use super::authenticate;
+use super::device_bound;
+use super::devices;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
+use super::rate;
 use super::risk::Asking;
 use super::runtime::Service;
 use super::session_data;
-use crate::adapters::redis::scripts::{self, Claim, Created};
+use crate::adapters::dynamodb::devices::{Device, Sighting};
+use crate::adapters::redis::scripts::{self, Claim, Created, Limits};
 use crate::core::application::{Application, Scope};
 use crate::core::attributes::Attributes;
 use crate::core::audit::Actor;
-use crate::core::context::{ClientContext, Sighting};
+use crate::core::context::{ClientContext, Sighting as Seen};
 use crate::core::crypto;
 use crate::core::device::{DeviceType, TrustLevel};
+use crate::core::device_tag::DeviceTag;
+use crate::core::device_trust::{self, Evidence};
 use crate::core::end_reason::EndReason;
 use crate::core::fingerprint::Fingerprint;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::place::Place;
-use crate::core::record::{Header, SessionRecord, State as RecordState};
+use crate::core::policy::{Effective, Timeouts};
+use crate::core::record::{Header, KEY_BOUND, SessionRecord, State as RecordState};
 use crate::core::risk::history::Entry;
 use crate::core::session::{Liveness, liveness};
 use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
+use crate::core::user_agent;
 use crate::error::{Asker, Error, Result};
-use crate::limits::USER_AGENT_BYTES_MAX;
+use crate::limits::{DEVICE_REGISTRATION_SECONDS, USER_AGENT_BYTES_MAX};
 use crate::random;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -38,7 +46,9 @@ pub struct DeviceInput {
     /// Its name.
     pub name: Option<String>,
     /// Its kind.
-    pub device_type: Option<String>,
+    pub device_type: Option<DeviceType>,
+    /// Where it is, coarsely.
+    pub place: Option<String>,
 }
 
 /// A validated request for a session.
@@ -61,6 +71,8 @@ pub struct CreateSession {
     pub amr: Vec<String>,
     /// When the user authenticated.
     pub auth_time: Option<Timestamp>,
+    /// Thumbprint of the key that the session is bound to.
+    pub dpop_jkt: Option<String>,
     /// `Idempotency-Key`.
     pub idempotency_key: Option<String>,
     /// SHA-256 of the request body: what the idempotency key stands for.
@@ -78,10 +90,24 @@ pub struct CreatedSession {
     pub tokens: TokenPair,
     /// Sessions that ended to make room.
     pub evicted: Vec<String>,
+    /// How the browser may bind the session to its device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_bound_session: Option<DeviceBoundSession>,
+}
+
+/// For the browser of a new session.
+#[derive(Serialize)]
+pub struct DeviceBoundSession {
+    /// The value of the `Secure-Session-Registration` header that the application's own answer should carry.
+    pub registration: String,
 }
 
 /// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
 pub async fn create_session(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
+    rate::watch(service, inbound, create(service, inbound, request)).await
+}
+
+async fn create(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
     let now = inbound.now;
     let application = authenticate::application(service, inbound, Scope::SessionsCreate).await?;
     let (token_ring, pseudonyms, routing) = tokio::try_join!(
@@ -94,79 +120,212 @@ pub async fn create_session(service: &Service, inbound: &Inbound, request: Creat
     let slot = UserSlot::of(pseudonym_key, &application.group_id, &request.user_id);
     let session = SessionId::mint(slot, random::bytes()?, routing);
     let operation = inbound.operation(&Actor::Application)?;
-    let client = request.client.clone();
-    let digests = client.digests(routing, &session, application.policy.finest_bits());
-    let kind = request.device.device_type.as_deref().and_then(DeviceType::parse);
-    let rules = application.policy.effective(kind, TrustLevel::New);
-    let timeouts = rules
-        .timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds)
-        .map_err(Error::InvalidRequest)?;
+    let digests = request.client.digests(routing, &session, application.policy.finest_bits());
+    let place = service.places.locate(&request.client);
+    let seen = Entry::of(request.client.sighting(routing, slot.tag), place.as_ref(), true, now);
+    let seen = Some(seen).filter(|seen| seen.sighting != Seen::default());
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
-    let place = service.places.locate(&client);
-    let fingerprint = Fingerprint::of(&client, routing, &session, rules.binding.bits());
-    let seen = Entry::of(client.sighting(routing, slot.tag), place.as_ref(), true, now);
-    let seen = Some(seen).filter(|seen| seen.sighting != Sighting::default());
-    let record = SessionRecord {
-        header: Header {
-            state: RecordState::Active,
-            mac_key_id,
-            version: 1,
-            revision: 1,
-            epoch: 0,
-            generation: 1,
-            idle_timeout_seconds: timeouts.idle_seconds,
-            grace_seconds: rules.grace_seconds(false),
-            created_at: now,
-            last_activity_at: now,
-            absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
-            rotated_at: now,
-            ended_at: Timestamp::from_millis(0),
-            last_operation: operation.mark,
-            user_tag: slot.tag,
-            application_tag: authenticate::tag(&application)?,
-            address: digests.address,
-            device: digests.device,
-            standing: Standing::Good,
-            trust: TrustLevel::New,
-            risk_score: 0,
-            flags: 0,
-            superseded_generation: 0,
-            device_epoch: 0,
-        },
-        sealed: session_data::seal(service, session, 1, &request.data, now).await?.bytes,
-        attributes: attributes(&application, request, &fingerprint, place),
-    };
-    let call =
-        scripts::create(&session, slot, &record, rules.session_limit, &operation, claim.as_ref(), seen.as_ref(), now);
-    let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
-    let asking =
-        Asking { policy: &application.policy, client: &client, actor, request_id, session, slot, now, active: false };
-    match scripts::created(slot.bucket, service.state.run(&call).await?)? {
-        Created::Admitted { epoch: _, history, evicted } => {
-            record_evictions(service, &record, &evicted, now).await;
-            let record = asking.begin(service, record, &history).await?;
-            respond(service, session, &record, evicted, now).await
+    let device_tag = request.device.device_id.as_deref().map(|id| DeviceTag::of(pseudonym_key, slot, id));
+    let sighting = sighting(&application, &request, place.as_ref());
+    refuse_impossible_timeouts(&application, &request, &sighting)?;
+    let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
+    let key_bound = request.dpop_jkt.is_some();
+    // The device's epoch may rise between reading it and the script; then the device is looked at once more.
+    for _ in 0..2 {
+        // Boxed: the futures of the SDK are deep.
+        let device = match &request.device.device_id {
+            Some(device_id) => Some(Box::pin(devices::sighted(service, slot, device_id, &sighting, now)).await?),
+            None => None,
+        };
+        let device = match device {
+            Some(device) => Some(Box::pin(prove(service, slot, device, &application, &request, now)).await?),
+            None => None,
+        };
+        let OnDevice { trust, epoch: device_epoch, rules } = on_device(&application, device.as_ref(), &sighting);
+        let timeouts = timeouts(&rules, &request)?;
+        let offers = rules.binding.device_bound_credentials;
+        if rules.binding.require_key && !key_bound {
+            return Err(Error::field("dpopJkt", "is required by the application's policy"));
         }
-        Created::Replayed { session, evicted } => {
-            let read = scripts::read_with_history(&[session], slot);
-            let (records, epoch, history) = scripts::read_with_history_reply(service.state.command(&read).await?)?;
-            let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
-            // The call that evicted them may have lost its reply, and with it the list.
-            record_evictions(service, &record, &evicted, now).await;
-            match liveness(&record.header, epoch, now) {
-                Liveness::Alive => {
-                    // The first call may have ended between creation and judgement.
-                    let record = Asking { session, ..asking }.begin(service, record, &history).await?;
-                    respond(service, session, &record, evicted, now).await
-                }
-                Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
-                    Err(Error::SessionEnded { reason, asker: Asker::Application })
-                }
+        let fingerprint = Fingerprint::of(&request.client, routing, &session, rules.binding.bits());
+        let mut record = SessionRecord {
+            header: Header {
+                state: RecordState::Active,
+                mac_key_id,
+                version: 1,
+                revision: 1,
+                epoch: 0,
+                generation: 1,
+                idle_timeout_seconds: timeouts.idle_seconds,
+                grace_seconds: rules.grace_seconds(key_bound),
+                created_at: now,
+                last_activity_at: now,
+                absolute_expires_at: now.plus_seconds(u64::from(timeouts.absolute_seconds)),
+                rotated_at: now,
+                ended_at: Timestamp::from_millis(0),
+                last_operation: operation.mark,
+                user_tag: slot.tag,
+                application_tag: authenticate::tag(&application)?,
+                address: digests.address,
+                device: digests.device,
+                standing: Standing::Good,
+                trust,
+                risk_score: 0,
+                flags: if key_bound { KEY_BOUND } else { 0 },
+                superseded_generation: 0,
+                device_epoch,
+            },
+            sealed: sealed.clone(),
+            attributes: attributes(&application, &request, device.as_ref(), &sighting, device_tag),
+        };
+        record.attributes.set_fingerprint(&fingerprint);
+        record.attributes.place.clone_from(&place);
+        let registration =
+            device.as_ref().zip(device_tag).and_then(|(device, tag)| registration(slot, device, tag, now));
+        let limits = Limits::of(&rules);
+        let call = scripts::create(
+            &session,
+            slot,
+            &record,
+            limits,
+            registration.as_deref(),
+            &operation,
+            claim.as_ref(),
+            seen.as_ref(),
+            now,
+        );
+        let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
+        let (policy, client) = (&application.policy, &request.client);
+        let asking = Asking { policy, client, actor, request_id, session, slot, now, active: false };
+        return match scripts::created(slot.bucket, service.state.run(&call).await?)? {
+            Created::Admitted { epoch: _, history, evicted } => {
+                record_evictions(service, &record, &evicted, now).await;
+                let record = Box::pin(asking.begin(service, record, &history)).await?;
+                respond(service, session, &record, evicted, offers, now).await
             }
-        }
-        Created::KeyReused => Err(Error::IdempotencyKeyReused),
-        Created::LimitReached => Err(Error::SessionLimitReached),
+            Created::Replayed { session, evicted } => {
+                replayed(service, Asking { session, ..asking }, evicted, offers).await
+            }
+            Created::KeyReused => Err(Error::IdempotencyKeyReused),
+            Created::LimitReached => Err(Error::SessionLimitReached),
+            Created::DeviceChanged => continue,
+        };
     }
+    Err(Error::SessionChanged)
+}
+
+/// The session of an earlier call with the same idempotency key.
+async fn replayed(
+    service: &Service,
+    asking: Asking<'_>,
+    evicted: Vec<SessionId>,
+    offers_binding: bool,
+) -> Result<CreatedSession> {
+    let Asking { session, slot, now, .. } = asking;
+    let read = scripts::read_with_history(&[session], slot);
+    let (records, epoch, history) = scripts::read_with_history_reply(service.state.command(&read).await?)?;
+    let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
+    // The call that evicted them may have lost its reply, and with it the list.
+    record_evictions(service, &record, &evicted, now).await;
+    match liveness(&record.header, epoch, now) {
+        Liveness::Alive => {
+            // The first call may have ended between creation and judgement.
+            let record = Box::pin(asking.begin(service, record, &history)).await?;
+            respond(service, session, &record, evicted, offers_binding, now).await
+        }
+        Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
+            Err(Error::SessionEnded { reason, asker: Asker::Application })
+        }
+    }
+}
+
+/// What a session begins on its device with.
+struct OnDevice {
+    trust: TrustLevel,
+    epoch: u32,
+    rules: Effective,
+}
+
+fn on_device(application: &Application, device: Option<&Device>, sighting: &Sighting) -> OnDevice {
+    let trust =
+        device.map_or(TrustLevel::New, |device| device_trust::of_session(&device.facts, sighting.jkt.as_deref()));
+    let rules = application.policy.effective(kind(device, sighting), trust);
+    OnDevice { trust, epoch: device.map_or(0, |device| device.epoch), rules }
+}
+
+/// The kind of a session's device: what is stated, what is recorded of it, what the user agent claims.
+fn kind(device: Option<&Device>, sighting: &Sighting) -> Option<DeviceType> {
+    match device {
+        Some(device) => device.device_type,
+        None => sighting.stated_type.or(sighting.parsed_type),
+    }
+}
+
+fn timeouts(rules: &Effective, request: &CreateSession) -> Result<Timeouts> {
+    rules.timeouts(request.idle_timeout_seconds, request.absolute_timeout_seconds).map_err(Error::InvalidRequest)
+}
+
+/// Overrides that no level of trust allows are refused before the device is looked at.
+fn refuse_impossible_timeouts(application: &Application, request: &CreateSession, sighting: &Sighting) -> Result<()> {
+    let of_level = |trust| timeouts(&application.policy.effective(kind(None, sighting), trust), request);
+    match request.device.device_id {
+        None => of_level(TrustLevel::New).map(drop),
+        Some(_) => [TrustLevel::Trusted, TrustLevel::Known, TrustLevel::New]
+            .map(of_level)
+            .into_iter()
+            .reduce(Result::or)
+            .map_or(Ok(()), |outcome| outcome.map(drop)),
+    }
+}
+
+/// What the request says of its device.
+/// Where it is, when the application does not say, is where its address is.
+fn sighting(application: &Application, request: &CreateSession, place: Option<&Place>) -> Sighting {
+    let parsed = request.client.user_agent.as_deref().map(user_agent::parse).unwrap_or_default();
+    Sighting {
+        name: request.device.name.clone(),
+        stated_type: request.device.device_type,
+        parsed_type: parsed.device_type,
+        place: request.device.place.clone().or_else(|| place.map(|place| place.name.clone())),
+        address_prefix: request.client.address_prefix(),
+        client: parsed.label,
+        jkt: None,
+        application_id: application.application_id.clone(),
+    }
+}
+
+/// Makes a new device known when the authentication that the application states proves it. Once in a device's life this
+/// is a second call.
+async fn prove(
+    service: &Service,
+    slot: UserSlot,
+    device: Device,
+    application: &Application,
+    request: &CreateSession,
+    now: Timestamp,
+) -> Result<Device> {
+    let rules = application.policy.effective(device.device_type, device.facts.trust);
+    let in_time = |at: Timestamp| now <= at.plus_seconds(rules.step_up_age_seconds);
+    let stated = request.acr.is_some() || !request.amr.is_empty();
+    let evidence = Evidence { recent_authentication: stated && request.auth_time.is_some_and(in_time), jkt: None };
+    match device_trust::on_create(&device.facts, evidence, now) {
+        None => Ok(device),
+        Some(proof) => {
+            let risen = service.devices.set_trust(slot, &device, TrustLevel::Known, Some(proof), now).await?;
+            Ok(risen.unwrap_or(device))
+        }
+    }
+}
+
+/// The id of the event that a device was registered, while that is news: the same each time, so that the audit keeps one.
+fn registration(slot: UserSlot, device: &Device, tag: DeviceTag, now: Timestamp) -> Option<String> {
+    let first_seen_at = device.facts.first_seen_at;
+    let news = now < first_seen_at.plus_seconds(DEVICE_REGISTRATION_SECONDS);
+    news.then(|| {
+        let at = first_seen_at.millis().to_be_bytes();
+        let digest = crypto::hash(&[b"device registered", slot.subject().as_bytes(), tag.bytes(), &at]);
+        crypto::encode(&digest[..16])
+    })
 }
 
 /// The answer is that of the first call: the family's first token, whatever has been refreshed since.
@@ -175,13 +334,20 @@ async fn respond(
     session: SessionId,
     record: &SessionRecord,
     evicted: Vec<SessionId>,
+    offers_binding: bool,
     now: Timestamp,
 ) -> Result<CreatedSession> {
+    let unbound = record.header.flags & KEY_BOUND == 0;
+    let device_bound_session = match offers_binding && unbound {
+        true => Some(DeviceBoundSession { registration: device_bound::offer(service, session, record).await? }),
+        false => None,
+    };
     let data = session_data::open(service, session, record).await?;
     Ok(CreatedSession {
         session: SessionView::new(session, record, Some(data)),
         tokens: present::tokens(service, session, record, 1, now).await?,
         evicted: evicted.iter().map(ToString::to_string).collect(),
+        device_bound_session,
     })
 }
 
@@ -202,30 +368,31 @@ async fn record_evictions(service: &Service, record: &SessionRecord, evicted: &[
 
 fn attributes(
     application: &Application,
-    request: CreateSession,
-    fingerprint: &Fingerprint,
-    place: Option<Place>,
+    request: &CreateSession,
+    device: Option<&Device>,
+    sighting: &Sighting,
+    device_tag: Option<DeviceTag>,
 ) -> Attributes {
     let mut user_agent = request.client.user_agent.clone();
     if let Some(agent) = &mut user_agent {
         agent.truncate(agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
     }
-    let mut attributes = Attributes {
+    let recorded_name = device.and_then(|device| device.name.clone());
+    Attributes {
         user_id: request.user_id.as_str().to_owned(),
         application_id: application.application_id.clone(),
-        acr: request.acr,
-        amr: request.amr,
+        acr: request.acr.clone(),
+        amr: request.amr.clone(),
         auth_time: request.auth_time,
-        device_id: request.device.device_id,
-        device_name: request.device.name,
-        device_type: request.device.device_type,
+        device_id: request.device.device_id.clone(),
+        device_name: recorded_name.or_else(|| request.device.name.clone()),
+        device_type: kind(device, sighting).map(|kind| kind.as_str().to_owned()),
         address_prefix: request.client.address_prefix(),
         user_agent,
-        place,
+        jkt: request.dpop_jkt.clone(),
+        device_tag,
         ..Attributes::default()
-    };
-    attributes.set_fingerprint(fingerprint);
-    attributes
+    }
 }
 
 /// An idempotency key belongs to one application and one user; the key itself reaches no store.

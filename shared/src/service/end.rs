@@ -1,8 +1,10 @@
 //! Ending one session: ledger first, then Redis. Needs neither KMS nor PostgreSQL.
 
-use super::authenticate::{Caller, authenticate};
+use super::authenticate::{Caller, identify};
 use super::get;
 use super::inbound::Inbound;
+use super::rate;
+use super::reach;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Ended};
 use crate::core::application::Scope;
@@ -21,36 +23,42 @@ pub enum Progress {
     Accepted,
 }
 
-/// Ends a session for its owner's application or its holder. Idempotent.
+/// Ends a session for its owner's application or its holder; for an application that shares it and for the holder of such
+/// a share, the share. Idempotent.
 pub async fn end_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Progress> {
+    rate::watch(service, inbound, end(service, inbound, session)).await
+}
+
+async fn end(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Progress> {
     let now = inbound.now;
-    let caller = authenticate(service, inbound).await?;
+    let caller = identify(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
     let slot = session.user_slot(service.keys.routing().await?);
-    let (reason, own) = match &caller {
-        Caller::Application(_) => (EndReason::Admin, None),
+    let reason = match &caller {
+        Caller::Application(_) => EndReason::Admin,
         Caller::Holder(holder) => {
             if holder.session.user_slot(service.keys.routing().await?) != slot {
                 return Err(Error::NotFound);
             }
             if holder.session != session {
                 // The ledger learns of an end before Redis is asked, so a holder whose own session is over stops here.
-                get::load(service, &caller, holder.session, slot, now).await?;
+                let own = get::load(service, &caller, holder.session, slot, now).await?;
+                reach::require_recent(&holder.application, &own, now)?;
             }
-            (EndReason::User, Some(holder.session))
+            EndReason::User
         }
     };
     let application_tag = caller.application_tag()?;
     let entry = LedgerEntry::Session { session, reason, application_tag };
     let operation = inbound.operation(&caller.actor())?;
-    let call = scripts::end(&session, slot, own.as_ref(), application_tag, reason, &operation, now);
+    let call = scripts::end(&session, slot, caller.own().as_ref(), application_tag, reason, &operation, now);
     match in_order(service, &entry, &call, now).await? {
         None => Ok(Progress::Accepted),
         Some(reply) => match scripts::ended(reply)? {
             Ended::Done(_) => Ok(Progress::Done),
             Ended::Missing => Err(Error::NotFound),
             Ended::CallerOver(Some(reason)) => Err(Error::SessionEnded { reason, asker: Asker::Holder }),
-            Ended::CallerOver(None) => Err(Error::CredentialInvalid("the token's session is not there")),
+            Ended::CallerOver(None) => Err(Error::CredentialInvalid("the token is good for its session no more")),
         },
     }
 }

@@ -1,19 +1,20 @@
 //! Ending all sessions of a user, or those of one device.
 
-use super::authenticate::{Caller, authenticate};
+use super::authenticate::{Caller, identify};
+use super::devices;
 use super::end::{Progress, in_order};
 use super::get;
 use super::inbound::Inbound;
+use super::rate;
+use super::reach;
 use super::runtime::Service;
-use crate::adapters::redis::scripts::{self, Listed};
+use crate::adapters::redis::scripts;
 use crate::core::application::Scope;
-use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::time::Timestamp;
-use crate::error::{Asker, Error, Result};
-use crate::limits::PAGE_SIZE_MAX;
+use crate::error::{Error, Result};
 
 /// Which sessions to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +29,21 @@ pub enum Which {
 
 /// Ends sessions of a user. All (or all but one) is an epoch: complete whatever the index says, in constant time.
 pub async fn end_user_sessions(service: &Service, inbound: &Inbound, user: &UserId, which: Which) -> Result<Progress> {
+    rate::watch(service, inbound, end(service, inbound, user, which)).await
+}
+
+async fn end(service: &Service, inbound: &Inbound, user: &UserId, which: Which) -> Result<Progress> {
     let now = inbound.now;
-    let caller = authenticate(service, inbound).await?;
+    let caller = identify(service, inbound).await?;
     caller.require(Scope::UsersManage)?;
     let slot = user_slot(service, &caller, user, now).await?;
     if let Caller::Holder(holder) = &caller {
         // A holder whose session is over must not end the others: 300 seconds of token life are not 300 of power.
-        get::load(service, &caller, holder.session, slot, now).await?;
+        let own = get::load(service, &caller, holder.session, slot, now).await?;
+        reach::require_recent(&holder.application, &own, now)?;
     }
     match which {
-        Which::Device(device_id) => end_device(service, &caller, slot, &device_id, inbound).await,
+        Which::Device(device_id) => devices::sign_out(service, &caller, slot, &device_id, inbound).await,
         Which::All => revoke_all(service, &caller, slot, None, inbound).await,
         Which::Except(session) => {
             if session.user_slot(service.keys.routing().await?) != slot {
@@ -78,43 +84,6 @@ async fn revoke_all(
         Some(reply) => {
             scripts::revoked(reply)?;
             Ok(Progress::Done)
-        }
-    }
-}
-
-async fn end_device(
-    service: &Service,
-    caller: &Caller,
-    slot: UserSlot,
-    device_id: &str,
-    inbound: &Inbound,
-) -> Result<Progress> {
-    let now = inbound.now;
-    let application_tag = caller.application_tag()?;
-    let mut after = None;
-    let mut progress = Progress::Done;
-    loop {
-        let call = scripts::list(slot, None, application_tag, after.as_ref(), PAGE_SIZE_MAX, now);
-        let Listed::Page(mut page) = scripts::listed(slot.bucket, service.state.run(&call).await?)? else {
-            return Err(Error::SessionEnded { reason: EndReason::RevokeAll, asker: Asker::Holder });
-        };
-        let more = page.len() > PAGE_SIZE_MAX;
-        page.truncate(PAGE_SIZE_MAX);
-        after = page.last().map(|(session, record)| scripts::PageCursor {
-            created_at: record.header.created_at,
-            key_text: session.key_text(),
-        });
-        for (session, _) in page.iter().filter(|(_, record)| record.attributes.device_id.as_deref() == Some(device_id))
-        {
-            let entry = LedgerEntry::Session { session: *session, reason: EndReason::DeviceRemoved, application_tag };
-            let operation = inbound.operation(&caller.actor())?;
-            let call = scripts::end(session, slot, None, application_tag, EndReason::DeviceRemoved, &operation, now);
-            if in_order(service, &entry, &call, now).await?.is_none() {
-                progress = Progress::Accepted;
-            }
-        }
-        if !more {
-            return Ok(progress);
         }
     }
 }

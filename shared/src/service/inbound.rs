@@ -1,13 +1,14 @@
 //! What every request brings besides its own parameters, and what its answer should carry besides its body.
 
 use super::authenticate::Credential;
+use super::rate::Account;
 use super::runtime;
 use crate::adapters::redis::scripts::Operation;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::time::Timestamp;
 use crate::error::Result;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A request as every operation sees it.
 pub struct Inbound {
@@ -15,12 +16,16 @@ pub struct Inbound {
     pub credential: Option<Credential>,
     /// Where the request itself comes from, as the gateway sees it.
     pub client: ClientContext,
+    /// What was called, and the proof of possession that came along.
+    pub target: Target,
     /// The request's id in responses, logs and audit.
     pub request_id: String,
     /// The one instant that the whole request is judged at.
     pub now: Timestamp,
     /// What the answer should say besides its body.
     pub notes: Notes,
+    /// Whom the request is reckoned to, once its caller is known.
+    pub account: OnceLock<Account>,
 }
 
 impl Inbound {
@@ -28,6 +33,16 @@ impl Inbound {
     pub fn operation(&self, actor: &Actor) -> Result<Operation> {
         runtime::operation(actor, &self.request_id, self.now)
     }
+}
+
+/// What a proof of possession has to be made for (RFC 9449 §4.3), and the proof itself.
+pub struct Target {
+    /// The method.
+    pub method: String,
+    /// The path, percent-decoded, as the gateway hands it over.
+    pub path: String,
+    /// The `DPoP` header, not judged yet.
+    pub proof: Option<String>,
 }
 
 /// Header fields that an operation wants its answer to carry, whether it succeeds or fails.

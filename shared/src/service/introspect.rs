@@ -1,11 +1,16 @@
-//! Token introspection, RFC 7662: access and refresh tokens, one round trip, no activity recorded.
+//! Token introspection, RFC 7662: access and refresh tokens, one round trip (two through a share), no activity recorded.
 
-use super::authenticate::{self, oauth_client, verify_token};
+use super::authenticate::{self, limited_oauth_client, verify_token};
 use super::inbound::Inbound;
+use super::present::token_type;
+use super::rate;
+use super::reach::{Reached, reach};
 use super::risk::{self, Asking};
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
+use crate::core::access_token::{Confirmation, confirmation};
 use crate::core::application::{Application, Scope};
+use crate::core::assurance;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::id::SessionId;
@@ -50,22 +55,33 @@ pub struct ActiveToken {
     amr: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
 }
 
 const INACTIVE: Introspection = Introspection::Inactive { active: false };
 
 /// Introspects a token for one of the applications.
 ///
-/// When the application states the `client` that presented the token, the session is judged by it: a token in the hands
-/// of a thief is inactive from the first look on. T-01.
+/// When the application states the `client` that presented the token, the session is judged by it, if it is the
+/// application's own: a token in the hands of a thief is inactive from the first look on. T-01.
 pub async fn introspect(
     service: &Service,
     inbound: &Inbound,
     token: &str,
     client: Option<&ClientContext>,
 ) -> Result<Introspection> {
+    rate::watch(service, inbound, look_up(service, inbound, token, client)).await
+}
+
+async fn look_up(
+    service: &Service,
+    inbound: &Inbound,
+    token: &str,
+    client: Option<&ClientContext>,
+) -> Result<Introspection> {
     let now = inbound.now;
-    let application = oauth_client(service, inbound).await?;
+    let application = limited_oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsRead) {
         return Err(Error::InsufficientScope(Scope::SessionsRead));
     }
@@ -80,11 +96,13 @@ pub async fn introspect(
     let Some(session) = SessionId::parse(&claims.sid).filter(|_| claims.client_id == application.application_id) else {
         return Ok(INACTIVE);
     };
-    Ok(match live_record(service, inbound, session, &application, client).await? {
+    // A token from before a step-up is not: its successor tells of the newer authentication. T-34.
+    let is_good = |record: &SessionRecord| assurance::is_current(claims.auth_time, record);
+    Ok(match live_record(service, inbound, session, &application, client, is_good).await? {
         None => INACTIVE,
         Some(_) => Introspection::Active(Box::new(ActiveToken {
             active: true,
-            token_type: "Bearer",
+            token_type: token_type(claims.cnf.as_ref()),
             iss: claims.iss.clone(),
             sub: claims.sub.clone(),
             aud: claims.aud.clone(),
@@ -96,6 +114,7 @@ pub async fn introspect(
             acr: claims.acr.clone(),
             amr: claims.amr.clone(),
             auth_time: claims.auth_time,
+            cnf: claims.cnf.clone(),
         })),
     })
 }
@@ -114,11 +133,12 @@ async fn introspect_refresh(
     let Some(token) = token.filter(|token| token.application_tag == tag) else {
         return Ok(INACTIVE);
     };
-    let record = live_record(service, inbound, token.session, application, client).await?;
-    let Some(record) = record.filter(|record| token.generation >= record.header.generation) else {
+    let is_good = |record: &SessionRecord| token.generation >= record.header.generation;
+    let Some(record) = live_record(service, inbound, token.session, application, client, is_good).await? else {
         return Ok(INACTIVE);
     };
     let attributes = record.attributes;
+    let cnf = confirmation(&attributes);
     Ok(Introspection::Active(Box::new(ActiveToken {
         active: true,
         token_type: "refresh_token",
@@ -133,29 +153,33 @@ async fn introspect_refresh(
         acr: attributes.acr,
         amr: attributes.amr,
         auth_time: attributes.auth_time.map(Timestamp::seconds),
+        cnf,
     })))
 }
 
+/// The record of a live session for which the token is good, and which may go on with the client.
 async fn live_record(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,
     application: &Application,
     client: Option<&ClientContext>,
+    is_good: impl Fn(&SessionRecord) -> bool,
 ) -> Result<Option<SessionRecord>> {
     let now = inbound.now;
     let slot = session.user_slot(service.keys.routing().await?);
     let reply = service.state.command(&scripts::read_with_history(&[session], slot)).await?;
     let (records, epoch, history) = scripts::read_with_history_reply(reply)?;
     let tag = authenticate::tag(application)?;
-    let record = records.into_iter().next().flatten().filter(|record| record.header.application_tag == tag);
-    let live = record.filter(|record| liveness(&record.header, epoch, now) == Liveness::Alive);
-    let Some(record) = live.filter(|record| risk::refuse_quarantined(record).is_ok()) else { return Ok(None) };
-    let Some(client) = client else { return Ok(Some(record)) };
+    let reached = reach(service, session, records.into_iter().next().flatten(), tag).await?;
+    let live = reached.filter(|reached| liveness(&reached.record.header, epoch, now) == Liveness::Alive);
+    let good = live.filter(|reached| is_good(&reached.record) && risk::refuse_quarantined(&reached.record).is_ok());
+    let Some(Reached { record, share }) = good else { return Ok(None) };
+    let (Some(client), None) = (client, share) else { return Ok(Some(record)) };
     let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
     let asking = Asking { policy: &application.policy, client, actor, request_id, session, slot, now, active: false };
     match asking.admit(service, record, history).await {
-        Ok(record) => Ok(Some(record)),
+        Ok(record) => Ok(Some(record).filter(is_good)),
         Err(Error::SessionQuarantined(_) | Error::BindingMismatch | Error::SessionEnded { .. } | Error::NotFound) => {
             Ok(None)
         }

@@ -81,7 +81,8 @@ impl KeyStore {
             Purpose::Audit => &self.rings[2],
             Purpose::Pseudonym => &self.rings[3],
         };
-        remembered(slot, self.unwrap(purpose)).await
+        // Boxed, here and below: the SDK's futures are deep, and reading keys is rare.
+        remembered(slot, Box::pin(self.unwrap(purpose))).await
     }
 
     async fn unwrap(&self, purpose: Purpose) -> Result<OpenRing> {
@@ -93,12 +94,13 @@ impl KeyStore {
     /// The published keys that access tokens are verified with. A token that names an unknown key causes no read: a new
     /// key is published a day before its first use, so whoever guesses ids can not make this environment ask again.
     pub async fn verifying_keys(&self) -> Result<Arc<Vec<VerifyingKey>>> {
-        remembered(&self.public, async { Ok(self.table.load(Purpose::Token).await?.ok_or_else(no_key)?.public) }).await
+        let read = async { Ok(self.table.load(Purpose::Token).await?.ok_or_else(no_key)?.public) };
+        remembered(&self.public, Box::pin(read)).await
     }
 
     /// The key that leads from a session handle to its user's keys. It never changes.
     pub async fn routing(&self) -> Result<&SecretKey> {
-        self.routing.get_or_try_init(async || self.table.routing_key().await?.ok_or_else(no_key)).await
+        self.routing.get_or_try_init(async || Box::pin(self.table.routing_key()).await?.ok_or_else(no_key)).await
     }
 }
 

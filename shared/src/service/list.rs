@@ -5,12 +5,16 @@ use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::rate;
+use super::reach::Reached;
 use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed, PageCursor};
 use crate::core::application::Scope;
 use crate::core::crypto;
-use crate::core::id::UserId;
+use crate::core::family::Family;
+use crate::core::id::{SessionId, UserId};
+use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use serde::Serialize;
@@ -34,38 +38,59 @@ pub async fn list_user_sessions(
     cursor: Option<PageCursor>,
     page_size: usize,
 ) -> Result<SessionPage> {
+    rate::watch(service, inbound, page(service, inbound, user, cursor, page_size)).await
+}
+
+async fn page(
+    service: &Service,
+    inbound: &Inbound,
+    user: &UserId,
+    cursor: Option<PageCursor>,
+    page_size: usize,
+) -> Result<SessionPage> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
     let slot = user_slot(service, &caller, user, now).await?;
-    let own = match &caller {
+    let tag = caller.application_tag()?;
+    let context = match &caller {
         Caller::Application(_) => None,
-        Caller::Holder(holder) => Some((holder, Asking::of_holder(holder, slot, now).digests(service).await?)),
+        Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now).digests(service).await?),
     };
-    let own = own.as_ref().map(|(holder, digests)| (&holder.session, *digests));
-    let call = scripts::list(slot, own, caller.application_tag()?, cursor.as_ref(), page_size, now);
+    let own = caller.own();
+    let call = scripts::list(slot, own.as_ref().zip(context), tag, cursor.as_ref(), page_size, now);
     let mut looks = 0..JUDGEMENTS_MAX;
     let mut page = loop {
         match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
             Listed::Page(page) => break page,
             Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
-            Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token's session is not there")),
+            Listed::CallerOver(None) => {
+                return Err(Error::CredentialInvalid("the token is good for its session no more"));
+            }
             // Judged on the way; refused there when it may not go on.
             Listed::Unjudged => match (own, looks.next()) {
-                (Some((session, _)), Some(_)) => drop(get::load(service, &caller, *session, slot, now).await?),
+                (Some(own), Some(_)) => drop(get::load(service, &caller, own.session, slot, now).await?),
                 (Some(_) | None, None) | (None, Some(_)) => return Err(Error::SessionChanged),
             },
         }
     };
     let more = page.len() > page_size;
     page.truncate(page_size);
-    let next_cursor = page.last().filter(|_| more).map(|(session, record)| {
+    let next_cursor = page.last().filter(|_| more).map(|(session, record, _)| {
         encode_cursor(&PageCursor { created_at: record.header.created_at, key_text: session.key_text() })
     });
-    let sessions = page.iter().map(|(session, record)| {
-        SessionView::new(*session, record, None).with_current(get::is_current(&caller, *session))
+    let sessions = page.into_iter().map(|(session, record, families)| {
+        view(session, record, families, tag).with_current(get::is_current(&caller, session))
     });
     Ok(SessionPage { sessions: sessions.collect(), next_cursor })
+}
+
+/// An owner sees with whom its session is shared, everybody else from whom it comes.
+fn view(session: SessionId, record: SessionRecord, families: Vec<Family>, tag: [u8; 8]) -> SessionView {
+    if record.header.application_tag == tag {
+        return SessionView::new(session, &record, None).with_shares(&families);
+    }
+    Reached::new(record, families.into_iter().next()).view(session, None)
 }
 
 /// A cursor as callers carry it: opaque, not secret.

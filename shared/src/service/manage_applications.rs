@@ -1,14 +1,18 @@
 //! Applications, managed by operators through direct invocation; IAM is the root of trust.
 
+use super::key_store::KeyStore;
 use crate::adapters::dynamodb::applications::Applications;
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::id::ApplicationId;
 use crate::core::json::{self, FieldError};
-use crate::core::policy::Policy;
+use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::policy::{Policy, Preview};
+use crate::core::receiver::{NewReceiver, Receiver, ReceiverKind};
 use crate::core::time::Timestamp;
+use crate::core::webhook;
 use crate::error::{Error, Result};
-use crate::limits::SHORT_TEXT_BYTES_MAX;
+use crate::limits::{RECEIVERS_MAX, SHORT_TEXT_BYTES_MAX};
 use crate::random;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -23,22 +27,41 @@ const ATTEMPTS_MAX: usize = 4;
 /// What an operator asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// Makes an application and its first key.
-    Create(NewApplication),
+    /// Makes an application and its first key, or shows what that would do.
+    Create(NewApplication, Run),
     /// Shows one.
     Get(String),
     /// Shows all.
     List,
-    /// Changes name, scopes or policy; absent fields stay.
-    Update(String, Changes),
+    /// Changes name, scopes or policy, or shows what that would do; absent fields stay.
+    Update(String, Changes, Run),
     /// Makes a new key; earlier ones stay valid for the overlap. A leaked key wants an overlap of 0.
     Rotate(String, u64),
     /// Refuses its keys and its users' tokens, or serves it again.
     SetStatus(String, ApplicationStatus),
+    /// Registers a receiver of its events. A webhook's secret is in the answer, this once.
+    AddReceiver(String, NewReceiver),
+    /// Forgets a receiver; what waits for it is not delivered.
+    RemoveReceiver(String, String),
+}
+
+/// Whether a command is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It is.
+    Real,
+    /// Nothing is written; the answer says what would be.
+    Dry,
+}
+
+impl Run {
+    fn of(dry_run: bool) -> Self {
+        if dry_run { Run::Dry } else { Run::Real }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 enum Action {
     Create,
     Get,
@@ -47,6 +70,8 @@ enum Action {
     Rotate,
     Disable,
     Enable,
+    AddReceiver,
+    RemoveReceiver,
 }
 
 #[derive(Deserialize)]
@@ -72,11 +97,13 @@ struct NamingPayload {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreatePayload {
     #[serde(rename = "action")]
     _action: IgnoredAny,
     application: NewApplication,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +113,8 @@ struct UpdatePayload {
     _action: IgnoredAny,
     application_id: String,
     changes: Changes,
+    #[serde(default)]
+    dry_run: bool,
 }
 
 #[derive(Deserialize)]
@@ -97,20 +126,41 @@ struct RotatePayload {
     overlap_seconds: Option<u64>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AddReceiverPayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+    receiver: NewReceiver,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RemoveReceiverPayload {
+    #[serde(rename = "action")]
+    _action: IgnoredAny,
+    application_id: String,
+    receiver_id: String,
+}
+
 impl Command {
     /// Reads an invocation payload, `{"action": …}`. The action is read first: a tagged enum would forget where in the
     /// payload a wrong field stands.
     pub fn parse(payload: &[u8]) -> std::result::Result<Self, FieldError> {
         let action = json::parse::<AnyPayload>(payload)?.action;
         Ok(match action {
-            Action::Create => Command::Create(json::parse::<CreatePayload>(payload)?.application),
+            Action::Create => {
+                let CreatePayload { application, dry_run, .. } = json::parse(payload)?;
+                Command::Create(application, Run::of(dry_run))
+            }
             Action::List => {
                 json::parse::<PlainPayload>(payload)?;
                 Command::List
             }
             Action::Update => {
-                let UpdatePayload { application_id, changes, .. } = json::parse(payload)?;
-                Command::Update(application_id, changes)
+                let UpdatePayload { application_id, changes, dry_run, .. } = json::parse(payload)?;
+                Command::Update(application_id, changes, Run::of(dry_run))
             }
             Action::Rotate => {
                 let RotatePayload { application_id, overlap_seconds, .. } = json::parse(payload)?;
@@ -124,6 +174,14 @@ impl Command {
             Action::Enable => {
                 let application_id = json::parse::<NamingPayload>(payload)?.application_id;
                 Command::SetStatus(application_id, ApplicationStatus::Active)
+            }
+            Action::AddReceiver => {
+                let AddReceiverPayload { application_id, receiver, .. } = json::parse(payload)?;
+                Command::AddReceiver(application_id, receiver)
+            }
+            Action::RemoveReceiver => {
+                let RemoveReceiverPayload { application_id, receiver_id, .. } = json::parse(payload)?;
+                Command::RemoveReceiver(application_id, receiver_id)
             }
         })
     }
@@ -171,6 +229,20 @@ pub struct ApplicationView {
     created_at: Timestamp,
     version: u64,
     key_count: usize,
+    receivers: Vec<ReceiverView>,
+}
+
+/// A receiver without the salt of its secret.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiverView {
+    receiver_id: String,
+    url: String,
+    kind: ReceiverKind,
+    events: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<String>,
+    created_at: Timestamp,
 }
 
 /// The answer to a command.
@@ -185,6 +257,26 @@ pub enum Answer {
         #[serde(skip_serializing_if = "Option::is_none")]
         application_key: Option<String>,
     },
+    /// What a command would do; nothing was written.
+    Preview {
+        /// Always true.
+        dry_run: bool,
+        /// The application as it would be.
+        application: Box<ApplicationView>,
+        /// What its policy would do.
+        #[serde(flatten)]
+        preview: Box<Preview>,
+    },
+    /// One application and a receiver that was added.
+    Receiver {
+        /// The application.
+        application: Box<ApplicationView>,
+        /// The receiver.
+        receiver: ReceiverView,
+        /// `whsec_…` of a webhook: what its messages are signed with. It is shown this once.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receiver_secret: Option<String>,
+    },
     /// All of them.
     Many {
         /// The applications.
@@ -192,10 +284,21 @@ pub enum Answer {
     },
 }
 
+/// What commands are carried out on.
+pub struct Desk {
+    /// Application records.
+    pub applications: Applications,
+    /// Where the secrets of webhooks are derived from.
+    pub keys: KeyStore,
+    /// Whether receivers may be on this machine: development and tests.
+    pub allow_loopback: bool,
+}
+
 /// Carries out a command.
-pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> Result<Answer> {
+pub async fn manage(desk: &Desk, command: Command, now: Timestamp) -> Result<Answer> {
+    let table = &desk.applications;
     match command {
-        Command::Create(application) => create(table, application, now).await,
+        Command::Create(application, run) => create(table, application, run, now).await,
         Command::Get(application_id) => {
             let application = load(table, &application_id).await?;
             Ok(Answer::One { application: Box::new(view(&application)), application_key: None })
@@ -205,11 +308,16 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
             applications.sort_by(|a, b| a.application_id.cmp(&b.application_id));
             Ok(Answer::Many { applications })
         }
-        Command::Update(application_id, changes) => {
+        Command::Update(application_id, changes, Run::Dry) => {
+            let before = load(table, &application_id).await?;
+            let mut after = before.clone();
+            changes.apply(&mut after);
+            check(&after, "changes")?;
+            Ok(preview(&after, &before.policy))
+        }
+        Command::Update(application_id, changes, Run::Real) => {
             change(table, &application_id, |application| {
-                application.name = changes.name.clone().unwrap_or_else(|| application.name.clone());
-                application.scopes = changes.scopes.clone().unwrap_or_else(|| application.scopes.clone());
-                application.policy = changes.policy.clone().unwrap_or_else(|| application.policy.clone());
+                changes.apply(application);
                 Ok(None)
             })
             .await
@@ -226,10 +334,64 @@ pub async fn manage(table: &Applications, command: Command, now: Timestamp) -> R
             .await
         }
         Command::SetStatus(application_id, status) => set_status(table, &application_id, status).await,
+        Command::AddReceiver(application_id, receiver) => add_receiver(desk, &application_id, receiver, now).await,
+        Command::RemoveReceiver(application_id, receiver_id) => {
+            change(table, &application_id, |application| {
+                let before = application.receivers.len();
+                application.receivers.retain(|receiver| receiver.receiver_id != receiver_id);
+                if application.receivers.len() == before { Err(Error::NotFound) } else { Ok(None) }
+            })
+            .await
+        }
     }
 }
 
-async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Result<Answer> {
+async fn add_receiver(desk: &Desk, application_id: &str, new: NewReceiver, now: Timestamp) -> Result<Answer> {
+    let random = (random::bytes()?, random::bytes()?);
+    let receiver = Receiver::new(new, desk.allow_loopback, random, now).map_err(Error::InvalidRequest)?;
+    // Before anything is stored: a receiver whose secret nobody has seen is of no use.
+    let receiver_secret = match receiver.kind {
+        ReceiverKind::Webhook => {
+            let ring = desk.keys.ring(Purpose::Pseudonym).await?;
+            let (_, key) = ring.active(KeyUse::Pseudonym, now)?;
+            Some(webhook::reveal(&receiver.secret(key, application_id)))
+        }
+        ReceiverKind::Ssf => None,
+    };
+    let changed = change(&desk.applications, application_id, |application| {
+        let taken = application.receivers.iter().any(|known| known.receiver_id == receiver.receiver_id);
+        if taken {
+            return Err(Error::field("receiver.receiverId", "is taken"));
+        }
+        if application.receivers.len() >= RECEIVERS_MAX {
+            return Err(Error::field("receiver", format!("an application has at most {RECEIVERS_MAX}")));
+        }
+        application.receivers.push(receiver.clone());
+        Ok(None)
+    })
+    .await?;
+    match changed {
+        Answer::One { application, .. } => {
+            Ok(Answer::Receiver { application, receiver: receiver_view(&receiver), receiver_secret })
+        }
+        other => Ok(other),
+    }
+}
+
+impl Changes {
+    fn apply(&self, application: &mut Application) {
+        application.name = self.name.clone().unwrap_or_else(|| application.name.clone());
+        application.scopes = self.scopes.clone().unwrap_or_else(|| application.scopes.clone());
+        application.policy = self.policy.clone().unwrap_or_else(|| application.policy.clone());
+    }
+}
+
+fn preview(application: &Application, before: &Policy) -> Answer {
+    let preview = Box::new(application.policy.preview(before));
+    Answer::Preview { dry_run: true, application: Box::new(view(application)), preview }
+}
+
+async fn create(table: &Applications, new: NewApplication, run: Run, now: Timestamp) -> Result<Answer> {
     let id = match new.application_id {
         Some(id) => id,
         None => format!("app-{:016x}", u64::from_be_bytes(random::bytes()?)),
@@ -242,10 +404,18 @@ async fn create(table: &Applications, new: NewApplication, now: Timestamp) -> Re
         status: ApplicationStatus::Active,
         policy: new.policy,
         keys: Vec::new(),
+        receivers: Vec::new(),
         created_at: now.millis(),
         version: 1,
     };
     check(&application, "application")?;
+    if run == Run::Dry {
+        return match load(table, &application.application_id).await {
+            Err(Error::NotFound) => Ok(preview(&application, &Policy::default())),
+            Ok(_) => Err(Error::field("application.applicationId", "is taken")),
+            Err(error) => Err(error),
+        };
+    }
     let key = new_key(&application)?;
     application.rotate_key(&key, now, 0);
     if !table.save(&application, None).await? {
@@ -320,5 +490,17 @@ fn view(application: &Application) -> ApplicationView {
         created_at: Timestamp::from_millis(application.created_at),
         version: application.version,
         key_count: application.keys.len(),
+        receivers: application.receivers.iter().map(receiver_view).collect(),
+    }
+}
+
+fn receiver_view(receiver: &Receiver) -> ReceiverView {
+    ReceiverView {
+        receiver_id: receiver.receiver_id.clone(),
+        url: receiver.url.clone(),
+        kind: receiver.kind,
+        events: receiver.events.clone(),
+        audience: receiver.audience.clone(),
+        created_at: Timestamp::from_millis(receiver.created_at),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::key_store::OpenRing;
 use super::runtime::Service;
-use crate::core::access_token;
+use crate::core::access_token::{self, Claims, Confirmation};
+use crate::core::family::Family;
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::record::SessionRecord;
@@ -55,6 +56,18 @@ pub struct RiskView {
     standing: &'static str,
 }
 
+/// An application that a session is shared with.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedWith {
+    /// The application.
+    application_id: String,
+    /// What it may do with the session.
+    scopes: Vec<&'static str>,
+    /// Since when.
+    since: Timestamp,
+}
+
 /// A session as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,6 +91,10 @@ pub struct SessionView {
     device: Option<DeviceView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<ClientView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shared_with: Vec<SharedWith>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,9 +143,30 @@ impl SessionView {
             client,
             place: attributes.place.map(|place| place.name),
             risk,
+            shared_with: Vec::new(),
+            shared_from: None,
             current: None,
             data,
         }
+    }
+
+    /// Says with whom the session is shared.
+    pub fn with_shares(mut self, families: &[Family]) -> Self {
+        self.shared_with = families
+            .iter()
+            .map(|family| SharedWith {
+                application_id: family.application_id.as_str().to_owned(),
+                scopes: family.scopes.names(),
+                since: family.created_at,
+            })
+            .collect();
+        self.shared_with.sort_by(|one, other| one.application_id.cmp(&other.application_id));
+        self
+    }
+
+    /// Says which application shares the session with the one that asks.
+    pub fn with_shared_from(self, owner_id: &str) -> Self {
+        SessionView { shared_from: Some(owner_id.to_owned()), ..self }
     }
 
     /// Says whether this is the caller's own session.
@@ -161,6 +199,15 @@ pub struct TokenPair {
     pub refresh_token: String,
 }
 
+/// How an access token is presented (RFC 9449 §5); one that is good as a cookie only has a type of its own.
+pub fn token_type(confirmation: Option<&Confirmation>) -> &'static str {
+    match confirmation {
+        None => "Bearer",
+        Some(Confirmation::Proof(_)) => "DPoP",
+        Some(Confirmation::Cookie(_)) => "DBSC",
+    }
+}
+
 /// The tokens of a session at a generation of its family.
 pub async fn tokens(
     service: &Service,
@@ -170,6 +217,35 @@ pub async fn tokens(
     now: Timestamp,
 ) -> Result<TokenPair> {
     let ring = service.keys.ring(Purpose::Token).await?;
+    let (access_token, claims) = sign(service, &ring, session, record, now)?;
+    let expires_in = life_seconds(&claims);
+    let refresh_token = refresh_token(&ring, session, record, generation)?;
+    Ok(TokenPair { access_token, token_type: token_type(claims.cnf.as_ref()), expires_in, refresh_token })
+}
+
+/// An access token alone, with its life in seconds.
+pub async fn access_token(
+    service: &Service,
+    session: SessionId,
+    record: &SessionRecord,
+    now: Timestamp,
+) -> Result<(String, u64)> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    let (token, claims) = sign(service, &ring, session, record, now)?;
+    Ok((token, life_seconds(&claims)))
+}
+
+fn life_seconds(claims: &Claims) -> u64 {
+    u64::try_from(claims.exp - claims.iat).unwrap_or(0)
+}
+
+fn sign(
+    service: &Service,
+    ring: &OpenRing,
+    session: SessionId,
+    record: &SessionRecord,
+    now: Timestamp,
+) -> Result<(String, Claims)> {
     let claims = access_token::claims(
         &service.issuer,
         session,
@@ -178,13 +254,11 @@ pub async fn tokens(
         now,
         random::bytes()?,
     );
-    let expires_in = u64::try_from(claims.exp - claims.iat).unwrap_or(0);
-    let access_token = ring
+    let token = ring
         .signing_key(now)?
         .sign(&claims)
         .ok_or_else(|| Error::unavailable(Dependency::Kms, "the signing key is unusable"))?;
-    let refresh_token = refresh_token(&ring, session, record, generation)?;
-    Ok(TokenPair { access_token, token_type: "Bearer", expires_in, refresh_token })
+    Ok((token, claims))
 }
 
 fn refresh_token(ring: &OpenRing, session: SessionId, record: &SessionRecord, generation: u32) -> Result<String> {

@@ -2,7 +2,10 @@
 
 use super::authenticate::{self, Caller, Credential};
 use super::inbound::Inbound;
+use super::possession::{self, Demand};
 use super::present::{self, SessionView, TokenPair};
+use super::rate;
+use super::reach::reach;
 use super::risk::{self, Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
@@ -43,28 +46,71 @@ pub struct RefreshedSession {
     pub tokens: TokenPair,
 }
 
-/// Presents a refresh token.
+/// Who asks for the next pair.
+pub enum OnBehalf {
+    /// The holder of the token, from the device itself.
+    Itself,
+    /// An application, with its key.
+    Application {
+        /// Which; it has the scope.
+        application: Arc<Application>,
+        /// The client as it states it.
+        client: Option<ClientContext>,
+    },
+}
+
+/// Presents the refresh token of a session.
 pub async fn refresh_session(
     service: &Service,
     inbound: &Inbound,
     request: RefreshRequest,
 ) -> Result<RefreshedSession> {
-    let now = inbound.now;
-    let ring = service.keys.ring(Purpose::Token).await?;
-    let token = RefreshToken::verify(&request.refresh_token, |id| ring.by_id(KeyUse::Mac, id))
-        .filter(|token| token.session == request.session)
-        .ok_or(Error::RefreshTokenInvalid)?;
-    let backend = backend(service, inbound, &token).await?;
-    let context = match (&backend, request.stated) {
-        (Some(_), stated) => stated.unwrap_or_default(),
-        (None, None) => inbound.client.clone(),
+    rate::watch(service, inbound, exchange(service, inbound, request)).await
+}
+
+async fn exchange(service: &Service, inbound: &Inbound, request: RefreshRequest) -> Result<RefreshedSession> {
+    let token = verify(service, &request.refresh_token).await?;
+    if token.session != request.session {
+        return Err(Error::RefreshTokenInvalid);
+    }
+    let on_behalf = match (backend(service, inbound, &token).await?, request.stated) {
+        (Some(application), client) => OnBehalf::Application { application, client },
+        (None, None) => OnBehalf::Itself,
         (None, Some(_)) => return Err(Error::field("client", "may be stated by an application with its key only")),
     };
+    present_token(service, inbound, token, on_behalf).await
+}
+
+/// A genuine refresh token, whatever it is worth now. Garbage reaches no store.
+pub async fn verify(service: &Service, text: &str) -> Result<RefreshToken> {
+    let ring = service.keys.ring(Purpose::Token).await?;
+    RefreshToken::verify(text, |id| ring.by_id(KeyUse::Mac, id)).ok_or(Error::RefreshTokenInvalid)
+}
+
+/// Presents a genuine refresh token. One that is bound to a key needs a proof by that key, whoever asks: an application
+/// can not make one for its client (RFC 9449 §5).
+pub async fn present_token(
+    service: &Service,
+    inbound: &Inbound,
+    token: RefreshToken,
+    on_behalf: OnBehalf,
+) -> Result<RefreshedSession> {
+    let now = inbound.now;
     let slot = token.session.user_slot(service.keys.routing().await?);
-    let direct = backend.is_none();
-    let owner = match backend {
-        Some(application) => Some(application),
-        None => owner_is_served(service, &token, slot, now).await?,
+    let (context, owner, direct) = match on_behalf {
+        OnBehalf::Application { application, client } => (client.unwrap_or_default(), Some(application), false),
+        OnBehalf::Itself => {
+            let owner = owner(service, &token, slot, now).await?;
+            rate::admit_source(service, inbound, owner.clone()).await?;
+            (inbound.client.clone(), owner, true)
+        }
+    };
+    let jkt = match inbound.target.proof {
+        None => None,
+        Some(_) => {
+            let demand = Demand { bucket: slot.bucket, application: owner.as_deref(), access_token: None };
+            Some(possession::prove(service, inbound, demand).await?)
+        }
     };
     let actor = if direct { Actor::Holder } else { Actor::Application };
     let operation = inbound.operation(&actor)?;
@@ -87,7 +133,7 @@ pub async fn refresh_session(
         operation: operation.mark,
         address: digests.address,
         device: digests.device,
-        jkt: None,
+        jkt,
         judged: None,
     };
     for _ in 0..JUDGEMENTS_MAX {
@@ -100,16 +146,28 @@ pub async fn refresh_session(
                 asking.same_network(service, &record, digests).await?;
                 return respond(service, direct, token.session, record, now).await;
             }
-            Refreshed::ContextChanged { record, history } => {
+            // Contexts of families are told of, not judged.
+            Refreshed::ContextChanged { record, shared: true, .. } => {
+                let header = record.header;
+                let allowed = Judged::allowed(header.revision);
+                presented.judged = Some(Judged { standing: header.standing, score: header.risk_score, ..allowed });
+            }
+            Refreshed::ContextChanged { record, history, shared: false } => {
                 presented.judged = Some(judged(service, &asking, digests, &record, &history).await?);
             }
             Refreshed::Moved => presented.judged = None,
-            Refreshed::Replay => return Err(replayed(service, &token, now).await),
+            Refreshed::Replay { owner_tag } => return Err(replayed(service, &token, owner_tag, now).await),
             Refreshed::Ended(reason) | Refreshed::Lapsed(reason) => {
                 return Err(Error::SessionEnded { reason, asker: Asker::Holder });
             }
             Refreshed::Quarantined(record) => return Err(risk::quarantined(&record)),
-            Refreshed::Missing | Refreshed::WrongKey | Refreshed::Superseded => {
+            Refreshed::Superseded => return Err(Error::RefreshTokenSuperseded),
+            Refreshed::WrongKey => {
+                tracing::warn!(event = "authn_proof_fail", "refresh token without a proof by its key");
+                possession::offer_nonce(service, inbound).await?;
+                return Err(Error::DpopProofInvalid("no proof by the key of the session"));
+            }
+            Refreshed::Missing => {
                 return Err(Error::RefreshTokenInvalid);
             }
         }
@@ -160,26 +218,27 @@ async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> 
 /// Refuses tokens of a disabled application before the script runs. A generation used up for an answer that is never
 /// given would look like a replay once the application is served again, and end an honest user's session. The token
 /// names its application by tag; an environment that has not met the tag looks into the record, one round trip more.
-async fn owner_is_served(
+async fn owner(
     service: &Service,
     token: &RefreshToken,
     slot: UserSlot,
     now: Timestamp,
 ) -> Result<Option<Arc<Application>>> {
     if let Some(id) = service.applications.id_of(token.application_tag) {
-        return is_served(service, &id, now).await.map(Some);
+        return served(service, &id, now).await.map(Some);
     }
     let reply = service.state.command(&scripts::read(&[token.session], slot)).await?;
     let record = scripts::read_reply(reply)?.0.into_iter().next().flatten();
-    let id = record.and_then(|record| ApplicationId::parse(&record.attributes.application_id));
+    let reached = reach(service, token.session, record, token.application_tag).await?;
+    let id = reached.and_then(|reached| ApplicationId::parse(&reached.record.attributes.application_id));
     match id.filter(|id| id.tag() == token.application_tag) {
-        Some(id) => is_served(service, &id, now).await.map(Some),
+        Some(id) => served(service, &id, now).await.map(Some),
         // No record of the family, or a tombstone: the script says which.
         None => Ok(None),
     }
 }
 
-async fn is_served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<Arc<Application>> {
+async fn served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<Arc<Application>> {
     let application = service.applications.get(id, now).await?;
     application
         .filter(|application| application.status == ApplicationStatus::Active)
@@ -196,7 +255,7 @@ async fn respond(
 ) -> Result<RefreshedSession> {
     let id = ApplicationId::parse(&record.attributes.application_id)
         .ok_or_else(|| Error::Internal("application id out of grammar".into()))?;
-    is_served(service, &id, now).await?;
+    served(service, &id, now).await?;
     Ok(RefreshedSession {
         tokens: present::tokens(service, session, &record, record.header.generation, now).await?,
         session: SessionView::new(session, &record, None).with_current(direct.then_some(true)),
@@ -205,13 +264,9 @@ async fn respond(
 
 /// Replay ended the session inside the script; the ledger keeps it so that a store rollback can not undo it. A failed
 /// write changes nothing for the caller: the tombstone in Redis holds.
-async fn replayed(service: &Service, token: &RefreshToken, now: Timestamp) -> Error {
+async fn replayed(service: &Service, token: &RefreshToken, owner_tag: [u8; 8], now: Timestamp) -> Error {
     tracing::warn!(event = "authn_token_reuse", "refresh token replayed; session ended");
-    let entry = LedgerEntry::Session {
-        session: token.session,
-        reason: EndReason::Reuse,
-        application_tag: token.application_tag,
-    };
+    let entry = LedgerEntry::Session { session: token.session, reason: EndReason::Reuse, application_tag: owner_tag };
     if let Err(error) = service.ledger.record(&entry, now).await {
         tracing::warn!(%error, "replay not in the ledger");
     }

@@ -1,8 +1,9 @@
-//! Token revocation, RFC 7009: revoking any token of a session ends the session.
+//! Token revocation, RFC 7009: revoking any token of a session ends the session; one of a share, the share.
 
 use super::authenticate::{self, oauth_client};
 use super::end::in_order;
 use super::inbound::Inbound;
+use super::rate;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::access_token;
@@ -18,6 +19,10 @@ use crate::error::{Error, Result};
 /// Ends the session of a token. A token that is not this application's, or no token at all, is answered like a
 /// revoked one (RFC 7009 §2.2); an outage is an error, never a false success.
 pub async fn revoke(service: &Service, inbound: &Inbound, token: &str) -> Result<()> {
+    rate::watch(service, inbound, end_session_of(service, inbound, token)).await
+}
+
+async fn end_session_of(service: &Service, inbound: &Inbound, token: &str) -> Result<()> {
     let now = inbound.now;
     let application = oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsWrite) {

@@ -120,7 +120,10 @@ impl<'a> Asking<'a> {
         let operation = operation(self.actor, self.request_id, self.now)?;
         let detail = "network";
         let tag = record.header.application_tag;
-        service.state.run(&scripts::note(&self.session, tag, "session.binding_refused", detail, &operation)).await?;
+        service
+            .state
+            .run(&scripts::note_session(&self.session, tag, "session.binding_refused", detail, &operation))
+            .await?;
         tracing::warn!(event = "session_binding_refused", "request from another network");
         Ok(Error::BindingMismatch)
     }
@@ -133,7 +136,7 @@ impl<'a> Asking<'a> {
         let told = operation(self.actor, self.request_id, self.now)?;
         service
             .state
-            .run(&scripts::note(&self.session, application_tag, risk::Event::Raised.as_str(), &detail, &told))
+            .run(&scripts::note_session(&self.session, application_tag, risk::Event::Raised.as_str(), &detail, &told))
             .await?;
         let reason = EndReason::Risk;
         let entry = LedgerEntry::Session { session: self.session, reason, application_tag };

@@ -74,7 +74,7 @@ fn make(planned: &PlannedKey) -> Result<RingKey> {
                 .map_err(|_| Error::Internal("key generation failed".into()))?;
             Zeroizing::new(document.as_ref().to_vec())
         }
-        KeyUse::Mac | KeyUse::Seal | KeyUse::SealAudit | KeyUse::Pseudonym => {
+        KeyUse::Mac | KeyUse::Seal | KeyUse::SealDocument | KeyUse::SealAudit | KeyUse::Pseudonym => {
             Zeroizing::new(random::bytes::<32>()?.to_vec())
         }
     };

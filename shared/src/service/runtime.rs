@@ -3,9 +3,11 @@
 use super::applications::ApplicationCache;
 use super::caches::{OpenedData, VerifiedTokens};
 use super::key_store::KeyStore;
+use super::rate::Limiter;
 use super::state::State;
 use crate::adapters::aws::Aws;
 use crate::adapters::dynamodb::applications::Applications;
+use crate::adapters::dynamodb::devices::Devices;
 use crate::adapters::dynamodb::keys::Keys;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::dynamodb::users::Users;
@@ -36,14 +38,18 @@ pub struct Service {
     pub state: State,
     /// The revocation ledger.
     pub ledger: Revocations,
-    /// User epochs.
+    /// User epochs and states.
     pub users: Users,
+    /// Devices.
+    pub devices: Devices,
     /// Verified access tokens.
     pub verified: VerifiedTokens,
     /// Opened session data.
     pub opened: OpenedData,
     /// Places of addresses.
     pub places: Places,
+    /// Leases and misses.
+    pub limiter: Limiter,
 }
 
 impl Service {
@@ -67,10 +73,12 @@ impl Service {
             keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms),
             state: State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())),
             ledger,
-            users: Users::new(dynamodb, tables.users),
+            users: Users::new(dynamodb.clone(), tables.users),
+            devices: Devices::new(dynamodb, tables.devices),
             verified: VerifiedTokens::default(),
             opened: OpenedData::default(),
             places: Places::new(GeoConfig::from(source)?)?,
+            limiter: Limiter::default(),
         })
     }
 

@@ -33,7 +33,8 @@ impl State {
             return Ok(connection.clone());
         }
         let now = clock::now();
-        let mut connection = self.connector.connect(now).await.map_err(|error| connection::classify(&error))?;
+        let mut connection =
+            Box::pin(self.connector.connect(now)).await.map_err(|error| connection::classify(&error))?;
         self.catch_up(&mut connection, now).await?;
         *current = Some(connection.clone());
         Ok(connection)

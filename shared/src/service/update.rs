@@ -4,6 +4,8 @@ use super::authenticate::{Caller, authenticate};
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
+use super::rate;
+use super::reach::Reached;
 use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use super::session_data;
@@ -11,6 +13,8 @@ use crate::adapters::redis::scripts::{self, Judging, Updated};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::lock::LockToken;
+use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
@@ -33,7 +37,7 @@ pub enum Change {
     Merge(Map<String, Value>),
 }
 
-/// Changes the data of a session. A stated version and its data known: one round trip. `*`, or a patch of data that
+/// Changes the data of a session, under the lock that the caller holds or else under nobody's. A stated version and its data known: one round trip. `*`, or a patch of data that
 /// this environment has not seen: two.
 pub async fn update_session(
     service: &Service,
@@ -41,6 +45,18 @@ pub async fn update_session(
     session: SessionId,
     expected: Expected,
     change: Change,
+    lock: Option<LockToken>,
+) -> Result<SessionView> {
+    rate::watch(service, inbound, write(service, inbound, session, expected, change, lock)).await
+}
+
+async fn write(
+    service: &Service,
+    inbound: &Inbound,
+    session: SessionId,
+    expected: Expected,
+    change: Change,
+    lock: Option<LockToken>,
 ) -> Result<SessionView> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
@@ -56,7 +72,7 @@ pub async fn update_session(
         Err(error @ Error::PayloadTooLarge { .. }) if seal_mark.is_some() => {
             // The patch grew data that this environment remembers, perhaps from another application's call. Its size
             // shows only to those to whom the session exists.
-            get::load(service, &caller, session, slot, now).await?;
+            get::reached(service, &caller, session, slot, now).await?.require(Scope::SessionsWrite)?;
             return Err(error);
         }
         outcome => outcome?,
@@ -70,6 +86,7 @@ pub async fn update_session(
         None => None,
         Some(asking) => Some(asking.digests(service).await?),
     };
+    let (own, owner) = (caller.own(), lock.map(|token| token.owner()));
     let mut judgement = None;
     let mut judgements = 0..JUDGEMENTS_MAX;
     let updated = loop {
@@ -77,9 +94,11 @@ pub async fn update_session(
             &session,
             slot,
             caller.application_tag()?,
+            own.as_ref(),
             version,
             seal_mark.as_deref(),
             &sealed.bytes,
+            owner,
             Judging { context, judgement: judgement.as_deref() },
             &operation,
             now,
@@ -98,15 +117,19 @@ pub async fn update_session(
     };
     match updated {
         Updated::Unjudged { .. } | Updated::Moved => Err(Error::SessionChanged),
-        Updated::Done(record) => {
+        Updated::Done(record, family) => {
             session_data::remember(service, session, record.header.version, sealed);
-            Ok(SessionView::new(session, &record, Some(data)).with_current(get::is_current(&caller, session)))
+            let reached = Reached::new(*record, family);
+            Ok(reached.view(session, Some(data)).with_current(get::is_current(&caller, session)))
         }
+        Updated::NotShared => Err(Error::InsufficientScope(Scope::SessionsWrite)),
         Updated::Missing => Err(match caller {
             Caller::Application(_) => Error::NotFound,
-            Caller::Holder(_) => Error::CredentialInvalid("the token's session is not there"),
+            Caller::Holder(_) => Error::CredentialInvalid("the token is good for its session no more"),
         }),
         Updated::Ended(reason) => Err(Error::SessionEnded { reason, asker: caller.asker() }),
+        Updated::Locked(left_millis) => Err(Error::SessionLocked { retry_after_seconds: left_millis.div_ceil(1000) }),
+        Updated::LockLost => Err(Error::LockLost),
         Updated::OtherVersion(current) => Err(match expected {
             Expected::Version(expected) if expected != current => Error::VersionMismatch { current },
             // Same version, other seal (after a store rollback), or a change since `*` was resolved.
@@ -140,7 +163,7 @@ async fn resolve(
     let patch = match (expected, change) {
         (Expected::Version(version), Change::Replace(data)) => return Ok(Base { version, data, seal_mark: None }),
         (Expected::Any, Change::Replace(data)) => {
-            let record = get::load(service, caller, session, slot, now).await?;
+            let record = to_change(service, caller, session, slot, now).await?;
             return Ok(Base { version: record.header.version, data, seal_mark: None });
         }
         (Expected::Version(version), Change::Merge(patch)) => match session_data::remembered(service, session, version)
@@ -152,7 +175,7 @@ async fn resolve(
         },
         (Expected::Any, Change::Merge(patch)) => patch,
     };
-    let record = get::load(service, caller, session, slot, now).await?;
+    let record = to_change(service, caller, session, slot, now).await?;
     let current = record.header.version;
     if let Expected::Version(version) = expected
         && version != current
@@ -164,8 +187,21 @@ async fn resolve(
     Ok(Base { version: current, data, seal_mark: Some(seal_mark) })
 }
 
+/// The record of a session that the caller may change.
+async fn to_change(
+    service: &Service,
+    caller: &Caller,
+    session: SessionId,
+    slot: UserSlot,
+    now: Timestamp,
+) -> Result<SessionRecord> {
+    let reached = get::reached(service, caller, session, slot, now).await?;
+    reached.require(Scope::SessionsWrite)?;
+    Ok(reached.record)
+}
+
 /// RFC 7396 on objects, which session data always is.
-fn merge(current: Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn merge(current: Map<String, Value>, patch: Map<String, Value>) -> Map<String, Value> {
     let mut merged = Value::Object(current);
     json_patch::merge(&mut merged, &Value::Object(patch));
     match merged {

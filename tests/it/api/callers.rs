@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use integration_tests::application::SessionTokens;
 use integration_tests::{Application, Request, Stack, Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::{other_application, scopes_without, session_path, text, user_path};
 
@@ -54,8 +55,16 @@ const TABLE: &str = "
     refresh                    sessions:write   200     401-i    403-s     401-i     401-i    401-r  200    200      200    200    200
     list                       sessions:read    401-m   401-i    403-s     401-i     401-i    200    404-n  401-i    401-i  200    200
     delete-user                users:manage     401-m   401-i    403-s     401-i     401-i    204    404-n  401-i    401-i  204    204
+    devices                    devices:manage   401-m   401-i    403-s     401-i     401-i    200    404-n  401-i    401-i  200    200
+    state                      devices:manage   401-m   401-i    403-s     401-i     401-i    200    404-n  401-i    401-i  200    200
     introspect                 sessions:read    401-m   401-i    403-s     401-i     401-i    200    401-i  401-i    401-i  200    401-i
     revoke                     sessions:write   401-m   401-i    403-s     401-i     401-i    200    401-i  401-i    401-i  200    401-i
+    step-up                    sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  403-a  401-i    401-i  200    403-a
+    share                      sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  403-h  403-h
+    withdraw                   sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  204    204
+    redeem                     sessions:create  401-m   401-i    403-s     401-i     401-i    404-n  403-a  401-i    401-i  404-n  403-a
+    lock                       sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  201    201
+    unlock                     sessions:write   401-m   401-i    403-s     401-i     401-i    404-n  404-n  401-i    401-i  409-l  409-l
     refresh-with-access-token  sessions:write   401-r   401-r    401-r     401-r     401-r    401-r  401-r  401-r    401-r  401-r  401-r
 ";
 
@@ -78,6 +87,8 @@ fn expected(cell: &str) -> (u16, &str) {
         "s" => "insufficient_scope",
         "a" => "application_only",
         "n" => "not_found",
+        "h" => "sharing_refused",
+        "l" => "lock_lost",
         _ => "",
     };
     (status.parse().unwrap(), code)
@@ -95,7 +106,21 @@ fn request(stack: &Stack, operation: &str, victim: &SessionTokens, user: &str) -
             let token = if operation == "refresh" { &victim.refresh_token } else { &victim.access_token };
             stack.request("POST", &format!("{path}/refresh")).json(&json!({ "refreshToken": token }))
         }
+        "step-up" => {
+            let authenticated = (stack.now() + Duration::from_secs(5)).format(&Rfc3339).unwrap();
+            stack.request("POST", &format!("{path}/step-up")).json(&json!({ "authTime": authenticated }))
+        }
+        "share" => stack.request("POST", &format!("{path}/share")).json(&json!({ "applicationId": "nobody" })),
+        "withdraw" => stack.request("DELETE", &format!("{path}/share?applicationId=nobody")),
+        "redeem" => {
+            stack.request("POST", "/sessions/redeem").json(&json!({ "code": format!("sc_{}", "A".repeat(56)) }))
+        }
+        "lock" => stack.request("POST", &format!("{path}/lock")).json(&json!({})),
+        "unlock" => {
+            stack.request("DELETE", &format!("{path}/lock")).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA")
+        }
         "list" => stack.request("GET", &user_path(user)),
+        "devices" | "state" => stack.request("GET", &format!("/users/{user}/{operation}")),
         "delete-user" => stack.request("DELETE", &user_path(user)),
         "introspect" | "revoke" => {
             stack.request("POST", &format!("/{operation}")).form(&[("token", &victim.refresh_token)])

@@ -11,17 +11,27 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 23] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
     ("PATCH", "/sessions/{id}"),
     ("DELETE", "/sessions/{id}"),
     ("POST", "/sessions/{id}/refresh"),
+    ("POST", "/sessions/{id}/share"),
+    ("DELETE", "/sessions/{id}/share"),
+    ("POST", "/sessions/{id}/step-up"),
+    ("POST", "/sessions/redeem"),
+    ("POST", "/sessions/{id}/lock"),
+    ("DELETE", "/sessions/{id}/lock"),
     ("GET", "/sessions/user/{user}"),
     ("DELETE", "/sessions/user/{user}"),
     ("POST", "/introspect"),
     ("POST", "/revoke"),
+    ("POST", "/token"),
+    ("POST", "/dbsc/registration"),
+    ("POST", "/dbsc/refresh"),
+    ("GET", "/.well-known/oauth-authorization-server"),
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
@@ -48,7 +58,7 @@ fn json_text() -> impl Strategy<Value = String> {
         Just("\"\\ud800\"".to_owned()),
     ];
     let name = prop_oneof![
-        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|__proto__",
+        "userId|data|device|client|amr|acr|authTime|refreshToken|deviceId|type|ip|idleTimeoutSeconds|code|scopes|applicationId|ttlSeconds|lockToken|__proto__",
         any::<String>(),
     ];
     leaf.prop_recursive(6, 40, 5, move |inner| {
@@ -74,7 +84,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         1 => (1_usize..200).prop_map(|depth| {
             format!("{{\"data\":{}1{}}}", "{\"a\":".repeat(depth), "}".repeat(depth)).into_bytes()
         }),
-        1 => "(token|client_id|client_secret|token_type_hint)=[ -~]{0,40}(&[a-z_]{0,9}=[%+&=A-Za-z0-9]{0,20}){0,4}"
+        1 => "(token|client_id|client_secret|token_type_hint|grant_type|refresh_token)=[ -~]{0,40}(&[a-z_]{0,9}=[%+&=A-Za-z0-9]{0,20}){0,4}"
             .prop_map(String::into_bytes),
         2 => proptest::collection::vec(any::<u8>(), 0..200),
     ]
@@ -82,7 +92,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = "authorization|if-match|idempotency-key|content-type|content-encoding|content-length|user-agent|cookie\
-        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range";
+        |x-forwarded-for|x-forwarded-proto|expect|transfer-encoding|accept|x-[a-z]{1,8}|host|range|dpop|secure-session-response|sec-secure-session-id|sec-fetch-site";
     // What HTTP lets through: visible characters, spaces, and bytes beyond ASCII.
     let value = prop_oneof![
         "[ -~]{0,60}",
@@ -135,7 +145,20 @@ fn good(stack: &Stack, (method, route): (&str, &str), session: &SessionTokens, c
     match (method, route) {
         ("POST", "/sessions") => request.json(&serde_json::json!({ "userId": "ada" })),
         ("PUT" | "PATCH", _) => request.header("if-match", "*").json(&serde_json::json!({ "data": {} })),
+        ("POST", "/sessions/{id}/lock") => request.json(&serde_json::json!({ "ttlSeconds": 1 })),
+        ("DELETE", "/sessions/{id}/lock") => request.header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA"),
+        ("POST", "/token") => request.anonymous().form(&[
+            ("grant_type", "refresh_token"),
+            ("client_id", &stack.app.id),
+            ("refresh_token", &session.refresh_token),
+        ]),
+        ("POST", "/dbsc/registration" | "/dbsc/refresh") => {
+            request.header("sec-secure-session-id", &session.session_id)
+        }
         ("POST", "/introspect" | "/revoke") => request.form(&[("token", "rt_x")]),
+        ("POST", "/sessions/{id}/share") => request.json(&serde_json::json!({ "applicationId": "help-desk" })),
+        ("POST", "/sessions/{id}/step-up") => request.json(&serde_json::json!({ "authTime": "2026-11-24T03:15:40Z" })),
+        ("POST", "/sessions/redeem") => request.json(&serde_json::json!({ "code": "sc_x" })),
         ("POST", _) => request.json(&serde_json::json!({ "refreshToken": session.refresh_token })),
         _ => request,
     }

@@ -1,4 +1,4 @@
-//! Forged access tokens (RFC 8725, T-20 and following). The signing key is taken from the stack, so that every forgery
+//! Forged access tokens (RFC 8725, T-21 to T-31). The signing key is taken from the stack, so that every forgery
 //! differs from a good token in the one respect it is about.
 
 use base64::Engine;
@@ -260,7 +260,7 @@ fn forged_texts(forge: &Forge) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn t_20_forged_access_tokens_are_refused() {
+async fn t_21_to_t_31_forged_access_tokens_are_refused() {
     let stack = Stack::builder().with_environments(1).start().await;
     let session = stack.app.start_session("ada").await;
     let forge = Forge::of(&stack, &session).await;

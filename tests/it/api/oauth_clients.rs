@@ -4,6 +4,11 @@ use integration_tests::{Request, Stack, json};
 
 use super::other_application;
 
+/// Every character that may be escaped, escaped (RFC 6749 §2.3.1 and appendix B).
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 #[tokio::test]
 async fn every_way_of_client_authentication_works() {
     let stack = Stack::start().await;
@@ -17,6 +22,7 @@ async fn every_way_of_client_authentication_works() {
             ("Bearer", post().bearer(key).form(&[token])),
             ("Basic with the secret", post().basic(id, secret).form(&[token])),
             ("Basic with the key", post().basic(id, key).form(&[token])),
+            ("Basic, form-encoded", post().basic(&encoded(id), &encoded(secret)).form(&[token])),
             ("post with the secret", post().form(&[token, ("client_id", id), ("client_secret", secret)])),
             ("post with the key", post().form(&[("client_secret", key), ("client_id", id), token])),
         ];

@@ -46,6 +46,11 @@ fn never_issued(real: &str) -> Vec<String> {
     ids
 }
 
+/// A stack whose application may guess as much as it likes.
+async fn unwatched() -> Stack {
+    Stack::builder().with_policy(json!({ "rateLimits": { "unknownPerMinute": 0 } })).start().await
+}
+
 async fn live_and_ended(app: &Application, user: &str) -> [SessionTokens; 2] {
     let sessions = [app.start_session(user).await, app.start_session(user).await];
     app.put(&sessions[0].session_id, "\"1\"", json!({ "data": { "a": 0 } })).await.expect(200);
@@ -54,8 +59,8 @@ async fn live_and_ended(app: &Application, user: &str) -> [SessionTokens; 2] {
 }
 
 #[tokio::test]
-async fn i_8_an_application_can_not_tell_foreign_sessions_from_none() {
-    let stack = Stack::start().await;
+async fn t_57_t_58_an_application_can_not_tell_foreign_sessions_from_none() {
+    let stack = unwatched().await;
     let other = other_application(&stack).await;
     let foreign = live_and_ended(&other, "ada").await;
     let own = stack.app.start_session("ada").await;
@@ -78,8 +83,8 @@ async fn i_8_an_application_can_not_tell_foreign_sessions_from_none() {
 }
 
 #[tokio::test]
-async fn i_8_a_holder_can_not_tell_foreign_sessions_from_none() {
-    let stack = Stack::start().await;
+async fn t_57_t_58_a_holder_can_not_tell_foreign_sessions_from_none() {
+    let stack = unwatched().await;
     let other = other_application(&stack).await;
     let [bob, bobs_ended] = live_and_ended(&stack.app, "bob").await;
     let [foreign, foreign_ended] = live_and_ended(&other, "ada").await;
@@ -108,7 +113,7 @@ async fn i_8_a_holder_can_not_tell_foreign_sessions_from_none() {
 
 /// The size of foreign data must not show either, not even through what a warm environment remembers of it.
 #[tokio::test]
-async fn i_8_a_foreign_patch_can_not_measure_the_data() {
+async fn t_58_a_foreign_patch_can_not_measure_the_data() {
     let stack = Stack::builder().with_environments(1).start().await;
     let other = other_application(&stack).await;
     let body = json!({ "userId": "ada", "data": { "big": "x".repeat(40_000) } });

@@ -1,7 +1,7 @@
 use integration_tests::application::SessionTokens;
 use integration_tests::audit::{self, Row};
 use integration_tests::{Application, Response, Stack, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const CREATED: &str = "session.created";
@@ -14,8 +14,9 @@ type Told = (&'static str, &'static str, &'static str, String, String, String);
 #[derive(Default)]
 struct Expected {
     rows: Vec<Told>,
-    /// Session → user.
+    /// Session, and request that made one → user.
     users: BTreeMap<String, &'static str>,
+    devices: BTreeSet<String>,
 }
 
 impl Expected {
@@ -29,9 +30,15 @@ impl Expected {
     }
 
     async fn session(&mut self, app: &Application, user: &'static str, body: serde_json::Value) -> SessionTokens {
-        let created = app.create_session(body).await;
+        let created = app.create_session(body.clone()).await;
         let tokens = SessionTokens::from_created(&created);
         self.users.insert(tokens.session_id.clone(), user);
+        self.users.insert(created.header("x-request-id").to_owned(), user);
+        // The first session on a device registers it.
+        let device = body["device"]["deviceId"].as_str().unwrap_or_default().to_owned();
+        if !device.is_empty() && self.devices.insert(device) {
+            self.add("device.registered", "", "application", "", &created);
+        }
         self.add(CREATED, "", "application", &tokens.session_id, &created);
         tokens
     }
@@ -67,6 +74,16 @@ async fn every_change_of_state_has_exactly_one_row() {
     let patch = app.patch(&first.session_id, "\"2\"", json!({"data": {"secret": null}})).await.expect(200);
     expected.add("session.updated", "", "application", &first.session_id, &patch);
     app.put(&first.session_id, "\"1\"", json!({"data": {}})).await.expect(412);
+    let lock = format!("/sessions/{}/lock", first.session_id);
+    let locked = app.request("POST", &lock).json(&json!({})).send().await.expect(201);
+    expected.add("session.locked", "", "application", &first.session_id, &locked);
+    let token = locked.json()["lockToken"].as_str().expect("a token").to_owned();
+    // A renewal is no event.
+    app.request("POST", &lock).json(&json!({ "lockToken": token })).send().await.expect(200);
+    let other = app.request("DELETE", &lock).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA").send().await;
+    expected.add("lock.refused", "", "application", &first.session_id, &other.expect(409));
+    let unlocked = app.request("DELETE", &lock).header("session-lock", &token).send().await.expect(204);
+    expected.add("session.unlocked", "", "application", &first.session_id, &unlocked);
     let refreshed = app.refresh(&first.session_id, &first.refresh_token).await.expect(200);
     expected.add("session.refreshed", "", "application", &first.session_id, &refreshed);
     let next = refreshed.json()["refreshToken"].as_str().expect("a token").to_owned();
@@ -122,6 +139,7 @@ async fn every_change_of_state_has_exactly_one_row() {
     let one = expected.session(app, "bob", bob.clone()).await;
     let removed = app.request("DELETE", "/sessions/user/person-bob?deviceId=phone-of-bob").send().await.expect(204);
     expected.add(ENDED, "device_removed", "application", &one.session_id, &removed);
+    expected.add("device.revoked", "device_removed", "application", "", &removed);
     let (one, two) = (expected.session(app, "bob", bob.clone()).await, expected.session(app, "bob", bob).await);
     let all = app.delete_user_sessions("person-bob").await.expect(204);
     expected.add("user.revoked", "revoke_all", "application", "", &all);
@@ -155,7 +173,8 @@ async fn every_change_of_state_has_exactly_one_row() {
     let mut subjects = BTreeMap::new();
     for row in &rows {
         assert_eq!(row.event.application_id, app.id, "{row:?}");
-        let user = expected.users.get(&row.event.session_id).copied().unwrap_or("bob");
+        let of = |name: &String| expected.users.get(name).copied();
+        let user = of(&row.event.session_id).or_else(|| of(&row.event.request_id)).unwrap_or("bob");
         let subject = subjects.entry(user).or_insert_with(|| row.event.subject.clone());
         assert_eq!(*subject, row.event.subject, "{row:?}");
         if !row.event.session_id.is_empty() {
@@ -181,6 +200,7 @@ async fn every_change_of_state_has_exactly_one_row() {
         "192.0.2",
         "203.0.113",
         "rt_",
+        "lk_",
         "sk_",
         "eyJ",
         "integration-tests",
@@ -196,6 +216,48 @@ async fn user_subjects(stack: &Stack) -> Vec<String> {
     let keys = stack.redis_keys().await;
     let index = |name: String| Some(name.strip_prefix("u:{")?.replace("}:", "."));
     keys.iter().filter_map(|key| index(key.name())).collect()
+}
+
+/// What changes of devices and documents is told, and nothing of what they are called or hold.
+#[tokio::test]
+async fn changes_of_devices_and_documents_are_told_without_what_they_say() {
+    let stack = Stack::builder().with_database().start().await;
+    let app = &stack.app;
+    let named = json!({"userId": "person-ada", "device": {"deviceId": "laptop-of-ada", "name": "name-of-laptop"}});
+    app.create_session(named.clone()).await.expect(201);
+    app.create_session(named).await.expect(201);
+    let path = "/users/person-ada/devices/laptop-of-ada";
+    let change = |body: serde_json::Value| app.request("PATCH", path).json(&body).send();
+    change(json!({"name": "other-name-of-laptop", "place": "place-of-laptop"})).await.expect(200);
+    let data = json!({"data": {"secret": "data-in-clear"}});
+    app.request("PUT", &format!("{path}/data")).header("if-match", "*").json(&data).send().await.expect(200);
+    let state = app.request("PATCH", "/users/person-ada/state").header("if-match", "*").json(&data);
+    state.send().await.expect(200);
+    change(json!({"trust": "blocked"})).await.expect(200);
+    app.request("DELETE", path).send().await.expect(204);
+    stack.run_write_audit().await;
+    let client = stack.database().connect().await;
+    audit::verify(&client).await;
+    let rows = audit::rows(&client).await;
+    let told: Vec<_> = rows.iter().map(|row| (row.event.event_type.as_str(), row.event.reason.as_str())).collect();
+    let expected = [
+        ("device.registered", ""),
+        (CREATED, ""),
+        (CREATED, ""),
+        ("device.changed", ""),
+        ("device.data_changed", ""),
+        ("user.state_changed", ""),
+        ("device.revoked", "device_blocked"),
+        (ENDED, "device_blocked"),
+        (ENDED, "device_blocked"),
+        ("device.changed", ""),
+        ("device.revoked", "device_removed"),
+    ];
+    assert_eq!(told, expected);
+    let everything = audit::everything(&client).await;
+    for needle in ["person", "laptop", "data-in-clear", "203.0.113"] {
+        assert!(!everything.contains(needle), "{needle} is in the database");
+    }
 }
 
 /// F-03: what Redis lost and a token proved is healed, and the audit says so.

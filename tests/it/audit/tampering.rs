@@ -1,8 +1,8 @@
 use integration_tests::{Stack, audit, json};
 
-/// T-60: whoever edits, deletes, moves or adds a row can not do it unseen.
+/// T-88: whoever edits, deletes, moves or adds a row can not do it unseen.
 #[tokio::test]
-async fn every_touch_of_a_row_is_found_by_recomputation() {
+async fn t_88_every_touch_of_a_row_is_found_by_recomputation() {
     let stack = Stack::builder().with_database().start().await;
     let tokens = stack.app.start_session("ada").await;
     for version in 1..6 {

@@ -49,9 +49,12 @@ fn each_rule_is_enforced() {
 }
 
 #[test]
-fn only_the_key_set_may_be_cached() {
+fn only_public_documents_may_be_cached() {
     let cached = response(200, &[("cache-control", "public, max-age=300")], json!({}));
-    assert!(response_rules::violations("/.well-known/jwks.json", &cached).is_empty());
+    for path in ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        assert!(response_rules::violations(path, &cached).is_empty());
+    }
+    assert!(!response_rules::violations("/sessions", &cached).is_empty());
     let failed = response(503, &[("cache-control", "public, max-age=300")], json!({}));
     assert!(!response_rules::violations("/.well-known/jwks.json", &failed).is_empty());
 }

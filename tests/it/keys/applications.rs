@@ -178,10 +178,10 @@ async fn keys_rotate_with_and_without_overlap() {
     assert!(!accepted(&stack, &third).await && accepted(&stack, &fourth).await && accepted(&stack, &fifth).await);
 }
 
-/// T-58: a disabled application is refused with everything that was issued to it, within a minute, on every function;
+/// ASVS 8.3.2: a disabled application is refused with everything that was issued to it, within a minute, on every function;
 /// enabled again it is served as before.
 #[tokio::test]
-async fn t_58_disabling_refuses_keys_and_tokens_within_a_minute() {
+async fn disabling_refuses_keys_and_tokens_within_a_minute() {
     let stack = Stack::builder().with_clock().start().await;
     let app = &stack.app;
     let tokens = app.start_session("ada").await;

@@ -1,7 +1,7 @@
 //! The operations of a machine, each with what the model says of its outcome.
 
 use rand::Rng;
-use shared::adapters::redis::scripts::{self, Created, Ended, Judging, Operation, Refreshed, Updated};
+use shared::adapters::redis::scripts::{self, Created, Ended, Judging, Limits, Operation, Refreshed, Updated};
 use shared::core::attributes::Attributes;
 use shared::core::device::TrustLevel;
 use shared::core::end_reason::EndReason;
@@ -46,7 +46,8 @@ impl World<'_> {
             replays: 0,
         };
         let record = new_record(&session, &facts, slot, &operation);
-        let call = scripts::create(&id, slot, &record, self.limit, &operation, None, None, self.now);
+        let limits = Limits { of_user: self.limit, of_type: None };
+        let call = scripts::create(&id, slot, &record, limits, None, &operation, None, None, self.now);
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::created(slot.bucket, reply).expect("a known reply");
         if let Some(again) = again {
@@ -128,9 +129,11 @@ impl World<'_> {
             &session.id,
             slot,
             OWN,
+            None,
             expected,
             None,
             &bytes,
+            None,
             Judging::default(),
             &operation(self.now),
             self.now,
@@ -141,7 +144,7 @@ impl World<'_> {
             assert_eq!(scripts::updated(again).as_ref(), Ok(&answer), "I-14");
         }
         match (answer, alive) {
-            (Updated::Done(_), true) => {
+            (Updated::Done(..), true) => {
                 assert_eq!(stale, 0, "T-69: a stale write was accepted");
                 self.meet("write");
                 let now = self.now;
@@ -222,7 +225,7 @@ impl World<'_> {
             Refreshed::Rotated(_) => "rotated",
             Refreshed::Healed(_) => "healed",
             Refreshed::Successor(_) => "successor",
-            Refreshed::Replay => "replay",
+            Refreshed::Replay { .. } => "replay",
             _ => "refused",
         });
         let now = self.now;
@@ -257,7 +260,7 @@ impl World<'_> {
             assert_eq!(handed_out, Some(generation + 1), "I-2: {answer:?} for {generation} of {facts:?}");
             assert!(matches!(answer, Refreshed::Successor(_)), "{answer:?}");
         } else {
-            assert_eq!(answer, Refreshed::Replay, "I-3: {generation} of {facts:?}");
+            assert_eq!(answer, Refreshed::Replay { owner_tag: OWN }, "I-3: {generation} of {facts:?}");
             session.replays += 1;
             self.ended(index, EndReason::Reuse);
         }

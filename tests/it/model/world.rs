@@ -8,7 +8,7 @@ use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Call};
 use shared::clock;
 use shared::core::id::{SessionId, UserSlot};
-use shared::core::ledger::{LedgerEntry, Spared};
+use shared::core::ledger::{LedgerEntry, Recorded, Spared};
 use shared::core::policy::SessionLimit;
 use shared::core::record::{SessionRecord, State};
 use shared::core::session::{Liveness, liveness};
@@ -194,7 +194,8 @@ impl<'a> World<'a> {
         self.kept = Some(kept);
         self.meet("set back");
         for entry in self.ledger.values() {
-            catch_up::apply(&mut self.bench.connection(), entry, self.now).await.expect("applied");
+            let recorded = Recorded { entry: entry.clone(), at: self.now };
+            catch_up::apply(&mut self.bench.connection(), &recorded, self.now).await.expect("applied");
         }
     }
 

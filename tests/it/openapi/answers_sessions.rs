@@ -29,6 +29,10 @@ async fn create_session_answers_as_documented() {
     let _: () = redis.del(records).await.expect("deleted");
     api.app("POST", "/sessions", |r| keyed(r).json(&body)).await.expect_problem(404, "not_found");
 
+    let on_device = json!({ "userId": "bob", "device": { "deviceId": "a1f4" } });
+    api.app("POST", "/sessions", |r| r.json(&on_device)).await.expect(201);
+    stack.app.request("PATCH", "/users/bob/devices/a1f4").json(&json!({ "trust": "blocked" })).send().await.expect(200);
+    api.app("POST", "/sessions", |r| r.json(&on_device)).await.expect_problem(403, "device_blocked");
     api.app("POST", "/sessions", |r| r.json(&json!({}))).await.expect_problem(400, "invalid_request");
     api.app("POST", "/sessions", |r| r.json(&too_large())).await.expect_problem(413, "payload_too_large");
     api.app("POST", "/sessions", |r| r.body(FORM, b"userId=alice")).await.expect_problem(415, "unsupported_media_type");
@@ -108,6 +112,21 @@ async fn reading_changing_and_ending_answer_as_documented() {
     let sibling_path = format!("/sessions/{}", sibling.session_id);
     api.send("DELETE", &sibling_path, by_ended).await.expect_problem(401, "session_ended");
 
+    // RFC 9470: who authenticated long ago does not end other sessions.
+    let long_ago = json!({ "userId": "bob", "authTime": "2026-03-02T09:29:56Z" });
+    let stale = SessionTokens::from_created(&api.app("POST", "/sessions", |r| r.json(&long_ago)).await);
+    let refused = api.send("DELETE", &sibling_path, |r| r.bearer(&stale.access_token)).await;
+    refused.expect_problem(401, "insufficient_user_authentication");
+    let locked = api.app("POST", &format!("{path}/lock"), |r| r.json(&json!({}))).await.expect(201).json();
+    let token = locked["lockToken"].as_str().expect("a token");
+    for method in updates {
+        let with = |r: integration_tests::request::Request| r.header("if-match", "*").json(&change);
+        api.app(method, &path, with).await.expect_problem(423, "session_locked");
+        let other = api.app(method, &path, |r| with(r).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA")).await;
+        other.expect_problem(409, "lock_lost");
+    }
+    api.app("DELETE", &format!("{path}/lock"), |r| r.header("session-lock", token)).await.expect(204);
+
     // Without its ledger an end is not promised; without Redis it is accepted.
     stack.moto_proxy().go_offline().await;
     api.app("DELETE", &path, |r| r).await.expect_problem(503, "dependency_unavailable");
@@ -134,6 +153,14 @@ async fn refresh_answers_as_documented() {
     let client = json!({ "refreshToken": second, "client": { "ip": "203.0.113.9" } });
     api.send("POST", &path, |r| r.json(&client)).await.expect_problem(400, "invalid_request");
     api.app("POST", &path, |r| r.json(&client)).await.expect(200);
+
+    let stepped = api.session(&stack.app, "alice").await;
+    let step_up = json!({ "authTime": super::sharing::later(&stack) });
+    let stepped_path = format!("/sessions/{}", stepped.session_id);
+    api.app("POST", &format!("{stepped_path}/step-up"), |r| r.json(&step_up)).await.expect(200);
+    let superseded =
+        api.send("POST", &format!("{stepped_path}/refresh"), |r| r.json(&present(&stepped.refresh_token))).await;
+    superseded.expect_problem(401, "refresh_token_superseded");
 
     let limited = api.application(&["sessions:create"]).await;
     let its = api.session(&limited, "alice").await;

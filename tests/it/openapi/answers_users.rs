@@ -40,6 +40,11 @@ async fn listing_and_ending_a_users_sessions_answer_as_documented() {
         let other = api.send(method, "/sessions/user/bob", |r| r.bearer(&own.access_token)).await;
         other.expect_problem(404, "not_found");
     }
+    let long_ago = json!({ "userId": "alice", "authTime": "2026-03-02T09:29:56Z" });
+    let stale = api.app("POST", "/sessions", |r| r.json(&long_ago)).await.expect(201).json();
+    let stale = stale["accessToken"].as_str().expect("a token");
+    let refused = api.send("DELETE", "/sessions/user/alice", |r| r.bearer(stale)).await;
+    refused.expect_problem(401, "insufficient_user_authentication");
     api.app("DELETE", "/sessions/user/alice?deviceId=a1f4", |r| r).await.expect(204);
     api.app("DELETE", &format!("/sessions/user/alice?except={}", own.session_id), |r| r).await.expect(204);
     let left = api.app("GET", "/sessions/user/alice", |r| r).await.expect(200).json();

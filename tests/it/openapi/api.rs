@@ -14,6 +14,8 @@ fn unprovoked(status: u16, code: &str) -> bool {
     match (status, code) {
         // API Gateway's own.
         (429, "") => true,
+        // `answers_rates.rs` gives it for every operation that documents it.
+        (429, "rate_limited") => true,
         // A defect: there is none to provoke.
         (500, "internal_error") => true,
         // Two writers have to meet inside one request; the services' own tests make them.
@@ -21,6 +23,8 @@ fn unprovoked(status: u16, code: &str) -> bool {
         // Holders of sessions whose risk was judged: answers_risk.rs provokes them for every operation that takes a
         // holder's token and has a session to judge.
         (401, "session_quarantined" | "binding_mismatch") => true,
+        // Every operation of holders gives them: see the module proofs.
+        (401, "dpop_proof_invalid" | "use_dpop_nonce") => true,
         _ => false,
     }
 }

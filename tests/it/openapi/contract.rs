@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use integration_tests::{Response, Value, settings};
 use jsonschema::{Draft, Validator};
 
-/// Headers that HTTP itself brings; OpenAPI leaves `Content-Type` to the keys of `content`.
-const OF_HTTP: [&str; 1] = ["content-type"];
+/// Headers that HTTP itself brings: OpenAPI leaves `Content-Type` to the keys of `content`, and any answer to a request
+/// with a proof of possession may carry `DPoP-Nonce`, as the document says once for all of them.
+const OF_HTTP: [&str; 2] = ["content-type", "dpop-nonce"];
 
 /// The bytes of the document.
 pub fn text() -> String {

@@ -4,6 +4,7 @@ use integration_tests::{Stack, Value, json};
 
 use super::api::Api;
 use super::contract::{document, operations, resolve, schema_errors, step};
+use super::sharing::{later, related_application};
 
 /// Every named example of a request body: operation, media type, pointer of the media type, name, value.
 fn request_examples() -> Vec<(String, String, String, Value)> {
@@ -70,30 +71,48 @@ fn examples_are_what_their_schemas_say() {
 async fn the_functions_take_the_examples_of_requests() {
     let stack = Stack::start().await;
     let api = Api::new(&stack);
+    let related = related_application(&stack).await;
     for (operation, media_type, _, mut body) in request_examples() {
         let session = api.session(&stack.app, "alice").await;
+        let share = format!("/sessions/{}/share", session.session_id);
+        let shared = api.app("POST", &share, |request| request.json(&json!({ "applicationId": related.id }))).await;
+        let code = shared.expect(201).json()["code"].clone();
         for (member, real) in [
             ("refreshToken", &session.refresh_token),
+            ("refresh_token", &session.refresh_token),
             ("token", &session.refresh_token),
             ("client_id", &stack.app.id),
             ("client_secret", &stack.app.key),
+            ("applicationId", &related.id),
+            ("code", &code.as_str().expect("a code").to_owned()),
         ] {
             if body.get(member).is_some() {
                 body[member] = json!(real);
             }
         }
+        if operation.contains("step-up") {
+            // Later than the session, within the leeway.
+            body["authTime"] = json!(later(&stack));
+        }
         let method = operation.rsplit('/').next().expect("a method").to_ascii_uppercase();
         let path = operation.rsplit_once('/').expect("a path").0.trim_start_matches("/paths/").replace("~1", "/");
         let path = path.replace("{sessionId}", &session.session_id);
+        let path = path.replace("{userId}", "alice").replace("{deviceId}", "a1f4");
+        if path.contains("/devices/a1f4") {
+            let named = json!({ "userId": "alice", "device": { "deviceId": "a1f4" } });
+            api.app("POST", "/sessions", |request| request.json(&named)).await.expect(201);
+        }
+        let etag = if path.starts_with("/users/") { "*" } else { &session.etag };
         let holder_refreshes = path.ends_with("/refresh") && body.get("client").is_none();
         let in_form = body.get("client_secret").is_some();
         let response = api
             .send(&method, &path, |request| {
                 let request = match holder_refreshes || in_form {
                     true => request,
+                    false if path.ends_with("/redeem") => request.bearer(&related.key),
                     false => request.bearer(&stack.app.key),
                 };
-                let request = request.header("if-match", &session.etag);
+                let request = request.header("if-match", etag);
                 match media_type.as_str() {
                     "application/x-www-form-urlencoded" => {
                         let fields = body.as_object().expect("a form").iter();

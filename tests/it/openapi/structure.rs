@@ -123,6 +123,12 @@ fn every_response_states_the_common_headers() {
             for name in ["Cache-Control", "X-Request-Id", "Strict-Transport-Security", "X-Content-Type-Options"] {
                 assert!(response["headers"][name].is_object(), "{pointer}: {name} is missing");
             }
+            // Any answer to a caller with a quota says what is left of it; the public routes have no callers.
+            let public = ["/.well-known/jwks.json", "/health", "/openapi.json"].map(super::contract::step);
+            let public = public.iter().any(|path| pointer.starts_with(&format!("/paths/{path}/")));
+            for name in ["RateLimit-Policy", "RateLimit"].into_iter().filter(|_| !public) {
+                assert!(response["headers"][name].is_object(), "{pointer}: {name} is missing");
+            }
         }
         for (kind, media) in response["content"].as_object().into_iter().flatten() {
             assert_keys("media", &format!("{pointer} {kind}"), media);
@@ -159,7 +165,7 @@ fn schemas_compile_and_say_whether_they_are_closed() {
         validator(pointer);
     }
     // What RFCs, callers or API Gateway may extend.
-    let open = ["SessionData", "TokenForm", "IntrospectionForm", "OpenApiDocument", "GatewayMessage"];
+    let open = ["SessionData", "TokenForm", "IntrospectionForm", "OpenApiDocument", "GatewayMessage", "GrantForm"];
     for (name, schema) in document()["components"]["schemas"].as_object().expect("schemas") {
         let closed = schema["additionalProperties"] == false;
         assert_eq!(schema["type"] == "object" && !closed, open.contains(&name.as_str()), "{name}");

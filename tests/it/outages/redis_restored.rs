@@ -143,6 +143,43 @@ async fn f_02_an_older_state_logs_nobody_out() {
     app.refresh(&session.session_id, &session.refresh_token).await.expect_problem(401, "refresh_token_reused");
 }
 
+/// A removed device, and one that was blocked while Redis was away, stay out of an older state and of an empty one.
+#[tokio::test]
+async fn f_02_a_device_that_was_removed_or_blocked_stays_logged_out() {
+    let stack = stack().await;
+    let app = &stack.app;
+    let on = async |device: &str| {
+        let body = json!({ "userId": "ada", "device": { "deviceId": device } });
+        SessionTokens::from_created(&app.create_session(body).await)
+    };
+    let (removed, blocked) = (on("phone").await, on("laptop").await);
+    let kept = session_with_data(app, "bob").await;
+    let snapshot = stack.redis().snapshot().await;
+    let path = |device: &str| format!("/users/ada/devices/{device}");
+    app.request("DELETE", &path("phone")).send().await.expect(204);
+    stack.redis().stop().await;
+    let block = json!({ "trust": "blocked" });
+    app.request("PATCH", &path("laptop")).json(&block).send().await.expect(202);
+    assert_eq!(pending(&stack).await, 1);
+    for first in CHECKS {
+        stack.redis().restart_from_snapshot(&snapshot).await;
+        for session in [&removed, &blocked] {
+            expect_dead(first, session, &check(app, session, first).send().await);
+        }
+        app.get(&kept.session_id).await.expect(200);
+        stack.redis().stop().await;
+    }
+    assert_eq!(pending(&stack).await, 0);
+    stack.redis().restart_from_snapshot(&snapshot).await;
+    for (session, reason) in [(&removed, "device_removed"), (&blocked, "device_blocked")] {
+        assert_eq!(app.get(&session.session_id).await.expect_problem(404, "session_ended").json()["reason"], reason);
+    }
+    let again = json!({ "userId": "ada", "device": { "deviceId": "laptop" } });
+    app.create_session(again).await.expect_problem(403, "device_blocked");
+    let fresh = on("phone").await;
+    app.get(&fresh.session_id).await.expect(200);
+}
+
 /// Whoever is not the owner can neither end a session nor blur the memory of its end.
 #[tokio::test]
 async fn f_02_another_application_can_not_undo_an_end() {

@@ -2,7 +2,7 @@
 //! had run once. I-14.
 
 use integration_tests::application::SessionTokens;
-use integration_tests::{Response, Stack, json};
+use integration_tests::{ClientKey, Response, Stack, json};
 
 use super::support::*;
 
@@ -37,6 +37,36 @@ async fn f_05_a_creation_happens_once() {
         app.get(&session.session_id).await.expect(200);
         app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
     }
+}
+
+/// A device is logged out once, and a change of its data that DynamoDB made is no conflict with itself.
+#[tokio::test]
+async fn f_05_a_device_is_removed_once_and_its_data_are_written_once() {
+    let stack = Stack::builder().with_redis_proxy().with_moto_proxy().with_environments(1).start().await;
+    let app = &stack.app;
+    let body = json!({ "userId": "ada", "device": { "deviceId": "phone" } });
+    let session = SessionTokens::from_created(&unanswered(&stack, app.create_session(body.clone())).await);
+    let path = "/users/ada/devices/phone";
+    let put = |tag: &str, n: u32| {
+        let request = app.request("PUT", &format!("{path}/data")).header("if-match", tag);
+        request.json(&json!({ "data": { "n": n } })).send()
+    };
+    put("\"0\"", 0).await.expect(200);
+    stack.moto_proxy().cut_next_reply_to(b"UpdateItem");
+    let written = put("\"1\"", 1).await.expect(200);
+    assert_eq!((stack.moto_proxy().pending_cuts(), written.header("etag")), (0, "\"2\""));
+    let read = app.request("GET", &format!("{path}/data")).send().await.expect(200);
+    assert_eq!(read.json(), json!({ "version": 2, "data": { "n": 1 } }));
+
+    unanswered(&stack, app.request("DELETE", path).send()).await.expect(204);
+    app.get(&session.session_id).await.expect_problem(404, "session_ended");
+    assert_eq!(count_of(&stack, "device.revoked").await, 1);
+    assert_eq!(count_of(&stack, "device.registered").await, 1);
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    stack.moto_proxy().cut_next_reply_to(b"UpdateItem");
+    app.request("DELETE", path).send().await.expect(204);
+    app.get(&session.session_id).await.expect_problem(404, "session_ended");
+    app.request("GET", path).send().await.expect_problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -152,4 +182,24 @@ async fn f_05_a_lost_read_costs_no_request() {
     for name in ["list", "list by holder"] {
         unanswered(&stack, check(app, &session, name).send()).await.expect(200);
     }
+}
+
+/// A proof of possession is marked as used, and the reply is lost: marking it again is no replay of it.
+#[tokio::test]
+async fn f_05_a_used_proof_whose_reply_was_lost_is_no_replay() {
+    let stack = Stack::builder().with_redis_proxy().with_environments(1).start().await;
+    let (app, key) = (&stack.app, ClientKey::new());
+    let body = json!({ "userId": "ada", "dpopJkt": key.thumbprint() });
+    let session = SessionTokens::from_created(&app.create_session(body).await);
+    let path = format!("/sessions/{}", session.session_id);
+    let read = || {
+        let proof = key.proof(&stack, "GET", &path).of_token(&session.access_token).sign();
+        stack.request("GET", &path).dpop(&session.access_token, &proof)
+    };
+    read().send().await.expect(200);
+    let once = read();
+    stack.redis_proxy().cut_next_reply_to(b"j:{b");
+    once.clone().send().await.expect(200);
+    assert_eq!(stack.redis_proxy().pending_cuts(), 0, "a reply was cut");
+    once.send().await.expect_problem(401, "dpop_proof_invalid");
 }

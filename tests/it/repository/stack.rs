@@ -12,7 +12,9 @@ async fn tables_of_the_harness_are_those_of_the_template() {
         ("ApplicationsTable", &stores.tables.applications),
         ("KeysTable", &stores.tables.keys),
         ("UsersTable", &stores.tables.users),
+        ("DevicesTable", &stores.tables.devices),
         ("RevocationsTable", &stores.tables.revocations),
+        ("DeliveriesTable", &stores.tables.deliveries),
     ];
     let deployed = resources.values().filter(|resource| resource["Type"] == "AWS::DynamoDB::Table").count();
     assert_eq!(deployed, tables.len());
@@ -25,6 +27,23 @@ async fn tables_of_the_harness_are_those_of_the_template() {
             .map(|key| json!({"AttributeName": key.attribute_name(), "KeyType": key.key_type().as_str()}))
             .collect();
         assert_eq!(properties["KeySchema"], json!(keys), "{resource}");
+        let indexes: Vec<Value> = table
+            .global_secondary_indexes()
+            .iter()
+            .map(|index| {
+                let keys = index.key_schema().iter();
+                let keys: Vec<Value> = keys
+                    .map(|key| json!({"AttributeName": key.attribute_name(), "KeyType": key.key_type().as_str()}))
+                    .collect();
+                let projection = index.projection().and_then(|projection| projection.projection_type());
+                json!({
+                    "IndexName": index.index_name(), "KeySchema": keys,
+                    "Projection": {"ProjectionType": projection.map(|kind| kind.as_str())},
+                })
+            })
+            .collect();
+        let wanted = properties["GlobalSecondaryIndexes"].as_array().cloned().unwrap_or_default();
+        assert_eq!(wanted, indexes, "{resource}");
         let mut types: Vec<Value> = table
             .attribute_definitions()
             .iter()

@@ -10,7 +10,8 @@ use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, case_rng, operation, pick, random_header, random_session, random_slot, record_of, tombstone,
+    Bench, OTHER, OWN, case_rng, operation, own_token, pick, random_header, random_session, random_slot, record_of,
+    tombstone,
 };
 
 async fn compare(bench: &Bench, index: u64) {
@@ -45,9 +46,14 @@ async fn compare(bench: &Bench, index: u64) {
     bench.set_epoch(slot, epoch).await;
 
     let operation = operation(now);
+    let of = if caller == Some(session) { &record } else { &caller_record };
+    let token = caller.map(|caller| own_token(&mut rng, caller, of));
+    let (own, outdated) = token.map_or((None, false), |(own, outdated)| (own, outdated && own.is_some()));
+    let caller = caller.filter(|_| own.is_some());
     let caller_over = match liveness(&caller_record.header, epoch, now) {
         _ if caller != Some(other) => None,
         _ if caller_absent => Some(None),
+        Liveness::Alive if outdated || tag != OWN => Some(None),
         // T-74: a quarantined holder ends no other session.
         Liveness::Alive => (caller_record.header.standing == Standing::Quarantined).then_some(None),
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => Some(Some(reason)),
@@ -56,10 +62,11 @@ async fn compare(bench: &Bench, index: u64) {
         _ if caller_over.is_some() => (Ended::CallerOver(caller_over.flatten()), record.clone()),
         _ if absent || tag != OWN => (Ended::Missing, record.clone()),
         Liveness::Ended(reason) => (Ended::Done(reason), record.clone()),
+        _ if outdated && caller == Some(session) => (Ended::CallerOver(None), record.clone()),
         Liveness::Lapsed(reason) => (Ended::Done(reason), tombstone(&record, reason, operation.mark, now)),
         Liveness::Alive => (Ended::Done(reason), tombstone(&record, reason, operation.mark, now)),
     };
-    let call = scripts::end(&session, slot, caller.as_ref(), tag, reason, &operation, now);
+    let call = scripts::end(&session, slot, own.as_ref(), tag, reason, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::ended(reply), Ok(answer.clone()), "{name} {round}");

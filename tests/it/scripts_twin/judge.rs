@@ -132,7 +132,10 @@ async fn a_note_tells_of_the_living_and_changes_nothing() {
         bench.place(&session, &record).await;
         let operation = operation(now);
         let tag = pick(&mut rng, &[OWN, OTHER]);
-        bench.run(&scripts::note(&session, tag, "session.binding_refused", "network", &operation)).await.expect("runs");
+        bench
+            .run(&scripts::note_session(&session, tag, "session.binding_refused", "network", &operation))
+            .await
+            .expect("runs");
         let events = bench.events(slot.bucket, &operation).await;
         let active = matches!(record.header.state, shared::core::record::State::Active) && tag == OWN;
         assert_eq!(events.len(), usize::from(active), "seed {SEED} note {index}");

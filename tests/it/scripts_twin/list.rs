@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Listed, PageCursor};
+use shared::adapters::redis::scripts::{self, Listed, Own, PageCursor};
 use shared::core::context::ContextDigests;
 use shared::core::risk::unjudged;
 use shared::core::session::{Liveness, liveness};
@@ -10,8 +10,8 @@ use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, case_rng, pick, random_digest, random_header, random_session, random_slot, record_of, shifted,
-    unreadable, without_data,
+    Bench, OTHER, OWN, authenticated, case_rng, pick, random_digest, random_header, random_session, random_slot,
+    record_of, shifted, unreadable, without_data,
 };
 
 async fn compare(bench: &Bench, index: u64) {
@@ -35,10 +35,10 @@ async fn compare(bench: &Bench, index: u64) {
         names.push(keys::session(&session));
         let header = &record.header;
         if readable && header.application_tag == OWN && liveness(header, epoch, now) == Liveness::Alive {
-            living.push((session, without_data(&record)));
+            living.push((session, without_data(&record), Vec::new()));
         }
     }
-    living.sort_by_key(|(session, record)| (record.header.created_at, session.key_text()));
+    living.sort_by_key(|(session, record, _)| (record.header.created_at, session.key_text()));
     living.reverse();
 
     // Walk all pages: nobody is missing, nobody comes twice, and each page says whether another one follows.
@@ -51,9 +51,10 @@ async fn compare(bench: &Bench, index: u64) {
         let Ok(Listed::Page(mut page)) = scripts::listed(slot.bucket, reply) else { panic!("list {index}: a page") };
         let more = page.len() > page_size;
         page.truncate(page_size);
-        after = page
-            .last()
-            .map(|(session, record)| PageCursor { created_at: record.header.created_at, key_text: session.key_text() });
+        after = page.last().map(|(session, record, _)| PageCursor {
+            created_at: record.header.created_at,
+            key_text: session.key_text(),
+        });
         seen.extend(page);
         assert_eq!(more, seen.len() < living.len(), "seed {SEED} list {index}: {seen:?} of {living:?}");
         if !more {
@@ -78,13 +79,18 @@ async fn compare_caller(bench: &Bench, index: u64) {
     if !absent {
         bench.place(&session, &record).await;
     }
+    let outdated = rng.random_bool(0.2);
+    let auth_time = authenticated(&record);
+    let auth_time = if outdated { Some(auth_time.unwrap_or(0) + 1) } else { auth_time };
+    let own = Own { session, auth_time };
     let expected = match liveness(&record.header, epoch, now) {
         _ if absent => Listed::CallerOver(None),
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => Listed::CallerOver(Some(reason)),
+        Liveness::Alive if outdated => Listed::CallerOver(None),
         Liveness::Alive if unjudged(&record.header, context) => Listed::Unjudged,
-        Liveness::Alive => Listed::Page(vec![(session, without_data(&record))]),
+        Liveness::Alive => Listed::Page(vec![(session, without_data(&record), Vec::new())]),
     };
-    let reply = bench.run(&scripts::list(slot, Some((&session, context)), OWN, None, 10, now)).await.expect("runs");
+    let reply = bench.run(&scripts::list(slot, Some((&own, context)), OWN, None, 10, now)).await.expect("runs");
     assert_eq!(scripts::listed(slot.bucket, reply), Ok(expected), "seed {SEED} list for a holder {index}");
     let bytes = bench.bytes(&keys::session(&session)).await;
     assert_eq!(bytes, (!absent).then(|| record.encode()), "seed {SEED} list for a holder {index}: a list reads only");

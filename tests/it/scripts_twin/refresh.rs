@@ -143,6 +143,7 @@ fn expected(case: &Case, decision: Decision) -> (Refreshed, SessionRecord, Vec<(
     let before = &case.record;
     let ended = |reason| tombstone(before, reason, case.operation.mark, case.now);
     let unchanged = before.clone();
+    let replay = Refreshed::Replay { owner_tag: OWN };
     let advanced = |generation, kind| {
         let record = rotated(case, generation);
         let judged = case.presented.judged.as_ref().map(|judged| judged.event.as_str()).filter(|kind| !kind.is_empty());
@@ -156,14 +157,13 @@ fn expected(case: &Case, decision: Decision) -> (Refreshed, SessionRecord, Vec<(
             (Refreshed::Lapsed(reason), ended(reason), vec![("session.ended", reason.as_str())])
         }
         Decision::Successor { .. } => (Refreshed::Successor(without_data(before)), unchanged, vec![]),
-        Decision::Replay if matches!(before.header.state, State::Ended(_)) => (Refreshed::Replay, unchanged, vec![]),
-        Decision::Replay => (
-            Refreshed::Replay,
-            ended(EndReason::Reuse),
-            vec![("refresh.replayed", "reuse"), ("session.ended", "reuse")],
-        ),
+        Decision::Replay if matches!(before.header.state, State::Ended(_)) => (replay, unchanged, vec![]),
+        Decision::Replay => {
+            (replay, ended(EndReason::Reuse), vec![("refresh.replayed", "reuse"), ("session.ended", "reuse")])
+        }
         Decision::ContextChanged => {
-            let changed = Refreshed::ContextChanged { record: without_data(before), history: HISTORY.to_vec() };
+            let (record, history) = (without_data(before), HISTORY.to_vec());
+            let changed = Refreshed::ContextChanged { record, history, shared: false };
             (changed, unchanged, vec![])
         }
         Decision::Moved => (Refreshed::Moved, unchanged, vec![]),

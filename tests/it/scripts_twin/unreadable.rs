@@ -3,10 +3,11 @@
 use redis::ErrorKind;
 use shared::adapters::redis::connection::classify;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Call, Judging};
+use shared::adapters::redis::scripts::{self, Call, Judging, Own};
 use shared::core::context::ContextDigests;
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
+use shared::core::lock::{Owner, Wanted};
 use shared::core::record::{Header, State};
 use shared::core::refresh_decision::Presented;
 use shared::core::risk::{Commitment, Event};
@@ -43,7 +44,9 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
         let commitment =
             Commitment { record: record.clone(), history: None, event: Event::ContextChanged, detail: String::new() };
         let reason = EndReason::Admin;
-        let calls: [(&str, Call); 8] = [
+        let own = Own { session, auth_time: None };
+        let owner = Owner([7; 16]);
+        let calls: [(&str, Call); 10] = [
             ("refresh", scripts::refresh(&session, slot, &presented, &operation, now)),
             (
                 "update",
@@ -51,20 +54,24 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
                     &session,
                     slot,
                     OWN,
+                    None,
                     record.header.version,
                     None,
                     b"sealed",
+                    None,
                     Judging::default(),
                     &operation,
                     now,
                 ),
             ),
             ("end", scripts::end(&session, slot, None, OWN, reason, &operation, now)),
-            ("end as caller", scripts::end(&healthy, slot, Some(&session), OWN, reason, &operation, now)),
+            ("end as caller", scripts::end(&healthy, slot, Some(&own), OWN, reason, &operation, now)),
             ("judge", scripts::judge(&session, slot, &commitment, true, &operation, now)),
-            ("note", scripts::note(&session, OWN, "session.binding_refused", "network", &operation)),
+            ("note", scripts::note_session(&session, OWN, "session.binding_refused", "network", &operation)),
             ("touch", scripts::touch(&session, slot, now)),
-            ("list as caller", scripts::list(slot, Some((&session, ContextDigests::default())), OWN, None, 10, now)),
+            ("list as caller", scripts::list(slot, Some((&own, ContextDigests::default())), OWN, None, 10, now)),
+            ("lock", scripts::lock(&session, slot, OWN, Wanted::Acquire, owner, 30, &operation, now)),
+            ("unlock", scripts::unlock(&session, slot, OWN, owner, &operation, now)),
         ];
         for (what, call) in &calls {
             let name = format!("seed {SEED} unreadable {index} {what}: {bytes:?}");

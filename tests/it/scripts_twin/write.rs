@@ -13,8 +13,8 @@ use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, case_rng, operation, pick, random_attributes, random_digest, random_header, random_session,
-    random_slot, record_of, shifted, tombstone, without_data,
+    Bench, OTHER, OWN, case_rng, operation, own_token, pick, random_attributes, random_digest, random_header,
+    random_session, random_slot, record_of, shifted, tombstone, without_data,
 };
 
 async fn compare_touch(bench: &Bench, index: u64) {
@@ -121,9 +121,12 @@ async fn compare_update(bench: &Bench, index: u64) {
             ..done
         },
     };
+    // A holder's token, of this authentication or of one before a step-up (T-34).
+    let (own, outdated) = own_token(&mut rng, session, &record);
     let (answer, stored) = match liveness(&record.header, epoch, now) {
         _ if absent || tag != OWN => (Updated::Missing, record.clone()),
         Liveness::Ended(reason) => (Updated::Ended(reason), record.clone()),
+        _ if outdated => (Updated::Missing, record.clone()),
         Liveness::Lapsed(reason) => ended(reason),
         Liveness::Alive if judgement.as_ref().is_some_and(|judged| judged.record.header.revision != revision) => {
             (Updated::Moved, record.clone())
@@ -135,10 +138,11 @@ async fn compare_update(bench: &Bench, index: u64) {
         Liveness::Alive if expected != version || (seal.is_some() && seal != own_seal) => {
             (Updated::OtherVersion(version), record.clone())
         }
-        Liveness::Alive => (Updated::Done(Box::new(without_data(&done))), done),
+        Liveness::Alive => (Updated::Done(Box::new(without_data(&done)), None), done),
     };
     let judging = Judging { context, judgement: judgement.as_ref() };
-    let call = scripts::update(&session, slot, tag, expected, seal, &sealed, judging, &operation, now);
+    let call =
+        scripts::update(&session, slot, tag, own.as_ref(), expected, seal, &sealed, None, judging, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::updated(reply).as_ref(), Ok(&answer), "{name} {round}");
@@ -147,7 +151,7 @@ async fn compare_update(bench: &Bench, index: u64) {
         let events = bench.events(slot.bucket, &operation).await;
         let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
         let told = match answer {
-            Updated::Done(_) => {
+            Updated::Done(..) => {
                 let judged = judgement.as_ref().map(|judged| judged.event.as_str()).filter(|kind| !kind.is_empty());
                 judged.into_iter().chain(["session.updated"]).collect()
             }
@@ -157,7 +161,7 @@ async fn compare_update(bench: &Bench, index: u64) {
         assert_eq!(kinds, told, "{name} {round}: events");
     }
     let learned = judgement.as_ref().and_then(|judged| judged.history.clone());
-    let learned = learned.filter(|_| matches!(answer, Updated::Done(_))).unwrap_or_else(|| b"history".to_vec());
+    let learned = learned.filter(|_| matches!(answer, Updated::Done(..))).unwrap_or_else(|| b"history".to_vec());
     assert_eq!(bench.bytes(&keys::history(slot)).await, Some(learned), "{name}: history");
     if !absent {
         assert!(bench.ttl(&keys::session(&session)).await > 30_000, "{name}: the record lost its end");

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::environment::EnvironmentSpec;
 use crate::fleet::Fleet;
 use crate::gateway::Gateway;
+use crate::http_front::HttpFront;
 use crate::proxy::TcpProxy;
 use crate::routes::RouteTable;
 use crate::settings;
@@ -38,6 +39,7 @@ pub struct StackBuilder {
     redis_proxy: bool,
     moto_proxy: bool,
     database_proxy: bool,
+    http_front: bool,
     application: Value,
     environments: usize,
     variables: Vec<(String, String)>,
@@ -55,6 +57,7 @@ impl Default for StackBuilder {
             redis_proxy: false,
             moto_proxy: false,
             database_proxy: false,
+            http_front: false,
             application: json!({ "name": "Test application", "scopes": ALL_SCOPES }),
             environments: 4,
             variables: Vec::new(),
@@ -112,6 +115,12 @@ impl StackBuilder {
         self.with_database()
     }
 
+    /// Real HTTP on a loopback port, which is the public URL of the stack.
+    pub fn with_http_front(mut self) -> Self {
+        self.http_front = true;
+        self
+    }
+
     /// Policy of the first application.
     pub fn with_policy(mut self, policy: Value) -> Self {
         self.application["policy"] = policy;
@@ -146,6 +155,8 @@ impl StackBuilder {
     pub async fn start(self) -> Stack {
         let name = format!("stack-{}", settings::random_hex(6));
         let domain = format!("{name}.sessions.test");
+        let http_front = start_if(self.http_front, HttpFront::bind).await;
+        let public_url = http_front.as_ref().map_or_else(|| format!("https://{domain}"), HttpFront::url);
         let clock = self.clock.then(Clock::new);
         let options = RedisOptions { tls: self.tls_redis, dial: clock.as_ref().map(|clock| clock.dial("redis")) };
         let (aws, redis, database) = tokio::join!(
@@ -176,14 +187,16 @@ impl StackBuilder {
         let database_ca = self.tls_database.then(settings::database_ca_file);
         let values = [
             ("STACK_NAME", Some(name.clone())),
-            ("PUBLIC_URL", Some(format!("https://{domain}"))),
+            ("PUBLIC_URL", Some(public_url.clone())),
             ("REDIS_URL", Some(redis_url)),
             ("REDIS_CLUSTER", Some(self.cluster.to_string())),
             ("REDIS_CA_FILE", redis_ca.map(|file| file.display().to_string())),
             ("APPLICATIONS_TABLE", Some(aws.tables.applications.clone())),
             ("KEYS_TABLE", Some(aws.tables.keys.clone())),
             ("USERS_TABLE", Some(aws.tables.users.clone())),
+            ("DEVICES_TABLE", Some(aws.tables.devices.clone())),
             ("REVOCATIONS_TABLE", Some(aws.tables.revocations.clone())),
+            ("DELIVERIES_TABLE", Some(aws.tables.deliveries.clone())),
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
             ("DATABASE_URL", database_url),
@@ -199,6 +212,10 @@ impl StackBuilder {
         let fleet = Arc::new(Fleet::new(self.environments, move |function, index| wiring.spec(function, index)));
         let routes = RouteTable::from_template(Template::of_repository());
         let gateway = Arc::new(Gateway::new(routes, Arc::clone(&fleet), &domain, clock.clone()));
+
+        if let Some(front) = http_front {
+            front.serve(Arc::clone(&gateway));
+        }
 
         let (event, nothing) = (scheduled_event(json!({})), json!({}));
         let migration = start_if(self.database, || fleet.invoke("migrate-database", &nothing));
@@ -216,7 +233,7 @@ impl StackBuilder {
             fleet,
             aws,
             name,
-            public_url: format!("https://{domain}"),
+            public_url,
             redis_proxy,
             moto_proxy,
             database_proxy,

@@ -2,7 +2,8 @@
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_kms::config::{BehaviorVersion, Region};
 use futures::future::join_all;
@@ -22,8 +23,12 @@ pub struct Tables {
     pub keys: String,
     /// `USERS_TABLE`
     pub users: String,
+    /// `DEVICES_TABLE`
+    pub devices: String,
     /// `REVOCATIONS_TABLE`
     pub revocations: String,
+    /// `DELIVERIES_TABLE`
+    pub deliveries: String,
 }
 
 /// The AWS side of one stack. Its clients go past any proxy.
@@ -65,7 +70,9 @@ impl AwsStores {
                 applications: format!("{name}-applications"),
                 keys: format!("{name}-keys"),
                 users: format!("{name}-users"),
+                devices: format!("{name}-devices"),
                 revocations: format!("{name}-revocations"),
+                deliveries: format!("{name}-deliveries"),
             },
             kms_key_id: String::new(),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
@@ -92,25 +99,57 @@ impl AwsStores {
 
     /// Creates tables and key; returns the id of the key.
     async fn create_everything(&self) -> String {
-        let tables: [(&str, &[&str]); 4] = [
+        let tables: [(&str, &[&str]); 5] = [
             (&self.tables.applications, &["applicationId"]),
             (&self.tables.keys, &["purpose"]),
             (&self.tables.users, &["userTag"]),
+            (&self.tables.devices, &["userTag", "deviceId"]),
             (&self.tables.revocations, &["scope", "entry"]),
         ];
-        let (_, key) = tokio::join!(
+        let (_, (), key) = tokio::join!(
             join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),
+            self.create_deliveries(),
             self.key_of_process(),
         );
-        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
-        self.dynamodb
-            .update_time_to_live()
-            .table_name(&self.tables.revocations)
-            .time_to_live_specification(expiry.expect("a complete specification"))
-            .send()
-            .await
-            .expect("UpdateTimeToLive succeeds");
+        for table in [&self.tables.revocations, &self.tables.devices, &self.tables.deliveries] {
+            let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
+            self.dynamodb
+                .update_time_to_live()
+                .table_name(table)
+                .time_to_live_specification(expiry.expect("a complete specification"))
+                .send()
+                .await
+                .expect("UpdateTimeToLive succeeds");
+        }
         key
+    }
+
+    /// The one table with an index.
+    async fn create_deliveries(&self) {
+        let table = &self.tables.deliveries;
+        let element = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("a complete element")
+        };
+        let everything = Projection::builder().projection_type(ProjectionType::All).build();
+        let due = GlobalSecondaryIndex::builder()
+            .index_name("due")
+            .key_schema(element("queue", KeyType::Hash))
+            .key_schema(element("dueAt", KeyType::Range))
+            .projection(everything)
+            .build();
+        let mut creation = self
+            .dynamodb
+            .create_table()
+            .table_name(table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(element("deliveryId", KeyType::Hash))
+            .global_secondary_indexes(due.expect("a complete index"));
+        for name in ["deliveryId", "queue", "dueAt"] {
+            let definition =
+                AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+            creation = creation.attribute_definitions(definition.expect("a complete definition"));
+        }
+        creation.send().await.unwrap_or_else(|error| panic!("table {table}: {error:?}"));
     }
 
     /// A table whose partition key, and sort key if there is a second attribute, are strings.

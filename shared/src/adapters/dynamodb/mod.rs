@@ -1,6 +1,8 @@
 //! DynamoDB: the durable security state, small and rare.
 
 pub mod applications;
+pub mod deliveries;
+pub mod devices;
 pub mod keys;
 pub mod revocations;
 pub mod users;

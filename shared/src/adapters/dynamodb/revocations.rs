@@ -2,7 +2,7 @@
 //!
 //! | scope | entry | what |
 //! |---|---|---|
-//! | `b<hex3>` | `s#<session>#<application tag>`, `u#<user tag>` | every end, for as long as what it ended could have lived |
+//! | `b<hex3>` | `s#<session>#<application tag>`, `f#<session>#<application tag>#<asking tag>`, `u#<user tag>`, `d#<user tag>#<device tag>` | every end, for as long as what it ended could have lived |
 //! | `pending` | `b<hex3>#…` | ends that Redis has not acknowledged |
 //! | `stores` | an incarnation of Redis | this Redis has had the whole ledger applied |
 
@@ -157,6 +157,7 @@ impl Revocations {
             LedgerEntry::Session { reason, application_tag, .. } => {
                 put.item("reason", s(reason.as_str())).item("applicationTag", s(crypto::encode(application_tag)))
             }
+            LedgerEntry::Family { .. } => put,
             LedgerEntry::User { epoch, spared, .. } => {
                 // Of two concurrent revocations the later epoch stays.
                 let put = put
@@ -170,6 +171,11 @@ impl Revocations {
                     None => put,
                 }
             }
+            LedgerEntry::Device { epoch, reason, .. } => put
+                .item("epoch", n(epoch))
+                .item("reason", s(reason.as_str()))
+                .condition_expression("attribute_not_exists(epoch) OR epoch <= :epoch")
+                .expression_attribute_values(":epoch", n(epoch)),
         };
         match put.send().await {
             Ok(_) => Ok(()),
@@ -196,6 +202,9 @@ fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Reco
             reason: text(item, "reason").and_then(EndReason::parse)?,
             application_tag: text(item, "applicationTag").and_then(crypto::decode)?,
         },
+        Subject::Family { session, application_tag, asking_tag } => {
+            LedgerEntry::Family { session, application_tag, asking_tag }
+        }
         Subject::User(slot) => LedgerEntry::User {
             slot,
             epoch: number(item, "epoch")?,
@@ -205,6 +214,12 @@ fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Reco
                 }
                 None => None,
             },
+        },
+        Subject::Device(slot, device) => LedgerEntry::Device {
+            slot,
+            device,
+            epoch: number(item, "epoch")?,
+            reason: text(item, "reason").and_then(EndReason::parse)?,
         },
     };
     Some(Recorded { entry, at: Timestamp::from_millis(number(item, "at")?) })

@@ -1,5 +1,7 @@
-//! The `users` table: the integer epoch below which all sessions of a user are over.
+//! The `users` table: the integer epoch below which all sessions of a user are over, and the user's sealed state
+//! (`state`, `stateVersion`).
 
+use super::devices::{Stored, blob, updated, versioned};
 use super::{Item, classify, n, number, s, unreadable};
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::ledger::Spared;
@@ -90,6 +92,49 @@ impl Users {
             }
             Err(error) => Err(classify(&error)),
         }
+    }
+
+    /// The state of a user: version 0 without data when none was ever written.
+    pub async fn state(&self, slot: UserSlot) -> Result<Stored> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("#state, stateVersion")
+            .expression_attribute_names("#state", "state")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        let mut item = output.item.unwrap_or_default();
+        Ok(Stored { version: number(&item, "stateVersion").unwrap_or(0), sealed: blob(&mut item, "state") })
+    }
+
+    /// The version of the state alone: what a long poll asks for.
+    pub async fn state_version(&self, slot: UserSlot) -> Result<u32> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("stateVersion")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.and_then(|item| number(&item, "stateVersion")).unwrap_or(0))
+    }
+
+    /// Writes the version after `expected`, if that is the current one. Whether it was.
+    pub async fn save_state(&self, slot: UserSlot, expected: u32, sealed: &[u8]) -> Result<bool> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .return_values(ReturnValue::AllNew);
+        Ok(updated(versioned(request, ["state", "stateVersion"], None, expected, sealed)).await?.is_some())
     }
 
     fn epoch(&self, item: &Item) -> Result<u32> {

@@ -1,10 +1,14 @@
 //! Checks of single fields that several routes share.
 
 use crate::core::context::ClientContext;
-use crate::core::device::DeviceType;
+use crate::core::device::{DeviceType, TrustLevel};
+use crate::core::id::SessionId;
 use crate::core::json::FieldError;
+use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
-use crate::limits::{FINGERPRINT_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::limits::{
+    AMR_ENTRIES_MAX, CLOCK_LEEWAY_SECONDS, FINGERPRINT_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX,
+};
 use serde::Deserialize;
 
 /// Collects what is wrong with a request, so that a caller hears all of it at once.
@@ -33,14 +37,52 @@ impl Checks {
         Some(value)
     }
 
+    /// `amr`: names of authentication methods.
+    pub fn methods(&mut self, field: &str, methods: Vec<String>) -> Vec<String> {
+        if methods.len() > AMR_ENTRIES_MAX {
+            self.refuse(field, format!("must have at most {AMR_ENTRIES_MAX} entries"));
+        }
+        for (index, method) in methods.iter().enumerate() {
+            self.short_text(&format!("{field}[{index}]"), Some(method.clone()));
+        }
+        methods
+    }
+
+    /// When a user authenticated: not in the future, the leeway of clocks aside.
+    pub fn auth_time(&mut self, field: &str, value: Option<&str>, now: Timestamp) -> Option<Timestamp> {
+        let instant = value.map(Timestamp::parse)?;
+        let latest = now.plus_seconds(CLOCK_LEEWAY_SECONDS);
+        if instant.is_none_or(|instant| instant > latest) {
+            self.refuse(field, "must be an RFC 3339 time that is not in the future");
+        }
+        instant
+    }
+
     /// A word of [`DeviceType`].
-    pub fn device_type(&mut self, field: &str, value: Option<String>) -> Option<String> {
-        if let Some(word) = &value
-            && DeviceType::parse(word).is_none()
-        {
+    pub fn device_type(&mut self, field: &str, value: Option<String>) -> Option<DeviceType> {
+        let kind = DeviceType::parse(value.as_deref()?);
+        if kind.is_none() {
             self.refuse(field, format!("must be one of {}", DeviceType::ALL.map(DeviceType::as_str).join(", ")));
         }
-        value
+        kind
+    }
+
+    /// A word of [`TrustLevel`].
+    pub fn trust_level(&mut self, field: &str, value: Option<String>) -> Option<TrustLevel> {
+        let level = TrustLevel::parse(value.as_deref()?);
+        if level.is_none() {
+            self.refuse(field, format!("must be one of {}", TrustLevel::ALL.map(TrustLevel::as_str).join(", ")));
+        }
+        level
+    }
+
+    /// A session id.
+    pub fn session_id(&mut self, field: &str, value: Option<String>) -> Option<SessionId> {
+        let session = SessionId::parse(value.as_deref()?);
+        if session.is_none() {
+            self.refuse(field, "must be a session id");
+        }
+        session
     }
 
     /// The client as an application states it.

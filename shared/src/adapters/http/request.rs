@@ -6,16 +6,21 @@ use crate::clock;
 use crate::core::context::ClientContext;
 use crate::core::id::{SessionId, UserId};
 use crate::core::json;
+use crate::core::lock::LockToken;
 use crate::error::{Error, Result};
-use crate::limits::{BODY_BYTES_MAX, USER_AGENT_BYTES_MAX};
+use crate::limits::{BODY_BYTES_MAX, SHORT_TEXT_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use crate::service::authenticate::Credential;
-use crate::service::inbound::{Inbound, Notes};
+use crate::service::device_bound;
+use crate::service::inbound::{Inbound, Notes, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, USER_AGENT};
+use lambda_http::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
+};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde::de::DeserializeOwned;
+use std::sync::OnceLock;
 
 /// A request as handlers see it.
 pub struct Incoming {
@@ -25,6 +30,9 @@ pub struct Incoming {
     /// What operations want the answer to carry.
     pub notes: Notes,
 }
+
+/// The header that carries the owner token of a lock.
+pub const SESSION_LOCK: &str = "Session-Lock";
 
 /// The `If-Match` header.
 pub use crate::service::update::Expected;
@@ -48,6 +56,11 @@ impl Incoming {
         self.request.method()
     }
 
+    /// The path, as the gateway decoded it.
+    pub fn raw_path(&self) -> &str {
+        self.request.raw_http_path()
+    }
+
     /// A path parameter, as the gateway decoded it.
     fn path(&self, name: &str) -> Option<String> {
         self.request.path_parameters_ref()?.first(name).map(str::to_owned)
@@ -62,6 +75,13 @@ impl Incoming {
     pub fn user_id(&self) -> Result<UserId> {
         let text = self.path("userId").unwrap_or_default();
         UserId::parse(&text).map_err(|detail| Error::field("userId", detail))
+    }
+
+    /// `{deviceId}`. What can not be a device id is not found, like an id that nobody named.
+    pub fn device_id(&self) -> Result<String> {
+        let id = self.path("deviceId").unwrap_or_default();
+        let grammar = (1..=SHORT_TEXT_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
+        if grammar { Ok(id) } else { Err(Error::NotFound) }
     }
 
     /// A query parameter that may be stated once; unknown parameters are refused by [`Incoming::only_query`].
@@ -105,14 +125,45 @@ impl Incoming {
         if scheme.eq_ignore_ascii_case("bearer") {
             return Ok(Some(Credential::Bearer(rest.to_owned())));
         }
+        if scheme.eq_ignore_ascii_case("dpop") {
+            return Ok(Some(Credential::Dpop(rest.to_owned())));
+        }
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = STANDARD.decode(rest).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
-            // RFC 6749 §2.3.1: both halves are form-encoded; our ids and keys use no character that this changes.
+            // RFC 6749 §2.3.1: both halves are form-encoded, and some clients encode more than they have to.
+            let pair = pair.and_then(|(user, password)| Some((form_decoded(user)?, form_decoded(password)?)));
             let (user, password) = pair.ok_or(Error::CredentialInvalid("malformed Basic credential"))?;
-            return Ok(Some(Credential::Basic { user: user.to_owned(), password: password.to_owned() }));
+            return Ok(Some(Credential::Basic { user, password }));
         }
         Err(Error::CredentialInvalid("unsupported scheme"))
+    }
+
+    /// The cookie of a device bound session. Whatever changes something takes it only where the browser says that the
+    /// request is from this site (`Sec-Fetch-Site`): another one can not make it say so (CSRF, T-44). A cookie that is
+    /// there twice is none.
+    fn cookie(&self) -> Option<Credential> {
+        let headers = self.request.headers();
+        let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+        let safe = self.method().is_safe();
+        if !safe && !matches!(site, Some("same-origin" | "same-site")) {
+            return None;
+        }
+        let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut values = pairs.filter(|(name, _)| *name == device_bound::COOKIE).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Some(Credential::Cookie(value.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// A header of a single structured item (RFC 9651 §3.3): a string or a token, without parameters.
+    pub fn item(&self, name: &'static str) -> Result<Option<&str>> {
+        let Some(text) = self.header(name)?.map(str::trim) else { return Ok(None) };
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+        let plain = !bare.is_empty() && bare.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c));
+        plain.then_some(Some(bare)).ok_or_else(|| Error::field(name, "must be one structured item"))
     }
 
     /// `If-Match`: `"<version>"` or `*`.
@@ -128,15 +179,43 @@ impl Incoming {
         version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
     }
 
+    /// Whether `If-None-Match` names a version (RFC 9110 §13.1.2): a list of entity tags, compared weakly, or `*`.
+    pub fn has_version(&self, version: u32) -> Result<bool> {
+        let mut found = false;
+        let own = format!("\"{version}\"");
+        for value in self.request.headers().get_all(IF_NONE_MATCH) {
+            let text = value.to_str().map_err(|_| Error::field("If-None-Match", "must be visible ASCII"))?;
+            found |= text.trim() == "*";
+            found |= text.split(',').any(|tag| tag.trim().trim_start_matches("W/") == own);
+        }
+        Ok(found)
+    }
+
+    /// `Session-Lock`: the owner token of a lock.
+    pub fn session_lock(&self) -> Result<Option<LockToken>> {
+        let Some(value) = self.header(SESSION_LOCK)? else { return Ok(None) };
+        LockToken::parse(value.trim()).map(Some).ok_or_else(|| Error::field(SESSION_LOCK, "must be a lock token"))
+    }
+
     /// What every operation takes from a request.
     pub fn inbound(&self) -> Result<Inbound> {
         Ok(Inbound {
-            credential: self.credential()?,
+            credential: self.credential()?.or_else(|| self.cookie()),
             client: self.client(),
+            target: self.target(),
             request_id: self.request_id.clone(),
             now: clock::now(),
             notes: self.notes.clone(),
+            account: OnceLock::new(),
         })
+    }
+
+    /// What was called, and the proof that came along. Repeated headers stay joined: no proof holds a comma, so
+    /// they are refused like any other malformed proof (RFC 9449 §4.3).
+    fn target(&self) -> Target {
+        let proofs: Vec<_> = self.request.headers().get_all("dpop").iter().map(|value| value.as_bytes()).collect();
+        let proof = (!proofs.is_empty()).then(|| String::from_utf8_lossy(&proofs.join(&b","[..])).into_owned());
+        Target { method: self.method().as_str().to_owned(), path: self.raw_path().to_owned(), proof }
     }
 
     /// Where the request comes from: the gateway's own view, or that of a CloudFront distribution that has proved itself.
@@ -195,6 +274,13 @@ impl Incoming {
     pub fn deadline_millis(&self) -> Option<u64> {
         self.request.lambda_context_ref().map(|context| context.deadline)
     }
+}
+
+/// A text in the encoding of forms, plain.
+fn form_decoded(text: &str) -> Option<String> {
+    let mut pairs: Vec<(String, String)> = serde_urlencoded::from_str(&format!("text={text}")).ok()?;
+    let decoded = pairs.pop()?.1;
+    pairs.is_empty().then_some(decoded)
 }
 
 /// JSON bodies.

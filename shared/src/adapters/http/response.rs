@@ -1,7 +1,8 @@
 //! Building responses.
 
+use crate::service::device_bound::{COOKIE, COOKIE_ATTRIBUTES, Cookie};
 use lambda_http::Body;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
+use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
 use lambda_http::http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -37,6 +38,16 @@ pub fn with_etag(mut response: Response<Body>, version: u32) -> Response<Body> {
 pub fn with_location(mut response: Response<Body>, path: &str) -> Response<Body> {
     if let Ok(value) = HeaderValue::from_str(path) {
         response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}
+
+/// With the cookie of a device bound session.
+pub fn with_cookie(mut response: Response<Body>, cookie: &Cookie) -> Response<Body> {
+    let Cookie { value, max_age_seconds } = cookie;
+    let text = format!("{COOKIE}={value}; Max-Age={max_age_seconds}; {COOKIE_ATTRIBUTES}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert(SET_COOKIE, value);
     }
     response
 }

@@ -1,11 +1,11 @@
 //! What surrounds every handler: deadline, panic net, error table, headers, one log line.
 
-use super::problem::{oauth_problem, problem};
+use super::problem::{oauth_problem, problem, token_problem};
 use super::request::Incoming;
 use super::response::complete;
 use crate::clock;
 use crate::error::{Dependency, Error, Result};
-use crate::limits::{DEADLINE_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
+use crate::limits::{DEADLINE_RESERVE_MILLIS, LONG_POLL_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
 use crate::service::inbound::Notes;
 use futures_util::FutureExt;
 use lambda_http::Body;
@@ -19,8 +19,10 @@ use std::time::Duration;
 pub enum ErrorShape {
     /// RFC 9457.
     Problem,
-    /// RFC 6749 §5.2.
+    /// RFC 6749 §5.2, at introspection and revocation.
     OAuth,
+    /// RFC 6749 §5.2 at the token endpoint, where the token in question is the grant.
+    Token,
 }
 
 /// Runs a handler's work. The answer is always a response: an `Err` would surface as the gateway's own opaque 5xx.
@@ -29,8 +31,18 @@ pub async fn serve(
     incoming: &Incoming,
     work: impl Future<Output = Result<Response<Body>>>,
 ) -> std::result::Result<Response<Body>, lambda_http::Error> {
+    serve_within(REQUEST_MILLIS_MAX, shape, incoming, work).await
+}
+
+/// [`serve`] for work that may take `millis_max`, if the function's deadline leaves it as much.
+pub async fn serve_within(
+    millis_max: u64,
+    shape: ErrorShape,
+    incoming: &Incoming,
+    work: impl Future<Output = Result<Response<Body>>>,
+) -> std::result::Result<Response<Body>, lambda_http::Error> {
     let started = clock::now();
-    let budget = Duration::from_millis(budget_millis(started.millis(), incoming.deadline_millis()));
+    let budget = Duration::from_millis(budget_millis(started.millis(), incoming.deadline_millis(), millis_max));
     let guarded = AssertUnwindSafe(tokio::time::timeout(budget, work)).catch_unwind();
     let outcome = match guarded.await {
         Ok(Ok(outcome)) => outcome,
@@ -44,6 +56,7 @@ pub async fn serve(
             match shape {
                 ErrorShape::Problem => problem(&error),
                 ErrorShape::OAuth => oauth_problem(&error),
+                ErrorShape::Token => token_problem(&error),
             }
         }
     };
@@ -78,29 +91,38 @@ fn log_error(error: &Error, request_id: &str) {
     }
 }
 
-/// What is left to work in: the function's deadline less what it takes to answer, at most five seconds. A deadline
+/// The longest that a request may wait for something to happen: what [`serve_within`] leaves it, less what it takes to
+/// answer after that.
+pub fn wait_max(incoming: &Incoming, millis_max: u64) -> Duration {
+    let left = budget_millis(clock::now().millis(), incoming.deadline_millis(), millis_max);
+    Duration::from_millis(left.saturating_sub(LONG_POLL_RESERVE_MILLIS))
+}
+
+/// What is left to work in: the function's deadline less what it takes to answer, at most `millis_max`. A deadline
 /// that is already over when work begins is not believed (local emulators send one from 1970).
-fn budget_millis(now_millis: i64, deadline_millis: Option<u64>) -> u64 {
+fn budget_millis(now_millis: i64, deadline_millis: Option<u64>, millis_max: u64) -> u64 {
     let now = u64::try_from(now_millis).unwrap_or(0);
     match deadline_millis {
-        Some(deadline) if deadline > now => {
-            (deadline - now).saturating_sub(DEADLINE_RESERVE_MILLIS).min(REQUEST_MILLIS_MAX)
-        }
-        Some(_) | None => REQUEST_MILLIS_MAX,
+        Some(deadline) if deadline > now => (deadline - now).saturating_sub(DEADLINE_RESERVE_MILLIS).min(millis_max),
+        Some(_) | None => millis_max,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LONG_POLL_REQUEST_MILLIS_MAX;
 
     #[test]
     fn the_budget_keeps_time_to_answer() {
-        assert_eq!(budget_millis(1_000_000, Some(1_003_000)), 2700);
-        assert_eq!(budget_millis(1_000_000, Some(1_000_100)), 0);
-        assert_eq!(budget_millis(1_000_000, Some(1_060_000)), REQUEST_MILLIS_MAX);
-        assert_eq!(budget_millis(1_000_000, Some(600_000)), REQUEST_MILLIS_MAX);
-        assert_eq!(budget_millis(1_000_000, None), REQUEST_MILLIS_MAX);
+        let budget = |deadline| budget_millis(1_000_000, deadline, REQUEST_MILLIS_MAX);
+        assert_eq!(budget(Some(1_003_000)), 2700);
+        assert_eq!(budget(Some(1_000_100)), 0);
+        assert_eq!(budget(Some(1_060_000)), REQUEST_MILLIS_MAX);
+        assert_eq!(budget(Some(600_000)), REQUEST_MILLIS_MAX);
+        assert_eq!(budget(None), REQUEST_MILLIS_MAX);
+        assert_eq!(budget_millis(1_000_000, Some(1_060_000), LONG_POLL_REQUEST_MILLIS_MAX), 26_000);
+        assert_eq!(budget_millis(1_000_000, Some(1_010_000), LONG_POLL_REQUEST_MILLIS_MAX), 9700);
     }
 
     fn incoming() -> Incoming {
@@ -122,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outage_is_a_503_in_both_shapes() {
-        for shape in [ErrorShape::Problem, ErrorShape::OAuth] {
+        for shape in [ErrorShape::Problem, ErrorShape::OAuth, ErrorShape::Token] {
             let away = async { Err(Error::unavailable(Dependency::Kms, "with a secret")) };
             let response = serve(shape, &incoming(), away).await.expect("a response");
             assert_eq!(response.status().as_u16(), 503);

@@ -2,7 +2,9 @@
 //! reaches a key, only keyed hashes and minted ids do. (`scripts/record.lua` builds names of the same shape for the
 //! sessions that an index or a queue names.)
 
+use crate::core::device_tag::DeviceTag;
 use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::rate::Place;
 
 /// The hash tag, `{b<hex3>}`.
 pub fn hash_tag(bucket: Bucket) -> String {
@@ -44,11 +46,48 @@ pub fn history(slot: UserSlot) -> String {
     format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
 }
 
+/// The mirror of a device's epoch; absent means 0.
+pub fn device_epoch(slot: UserSlot, device: DeviceTag) -> String {
+    format!("d:{}:{}:{}", hash_tag(slot.bucket), slot.tag.text(), device.text())
+}
+
+/// The families of other applications under a shared session: a hash by application tag.
+pub fn families(session: &SessionId) -> String {
+    format!("f:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The code that waits for an application to take a share of a session.
+pub fn share_code(session: &SessionId, application_tag: [u8; 8]) -> String {
+    let tag: String = application_tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("c:{}:{}:{tag}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The lock of a session; gone when it expires.
+pub fn lock(session: &SessionId) -> String {
+    format!("l:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// The highest fencing number issued for a session, which outlives its locks.
+pub fn issued_fences(session: &SessionId) -> String {
+    format!("n:{}:{}", hash_tag(session.bucket()), session.key_text())
+}
+
+/// What a party has leased, or missed, in this minute.
+pub fn rate(place: &Place) -> String {
+    format!("r:{}:{}", hash_tag(place.bucket), place.digest)
+}
+
+/// A proof of possession that has been used.
+pub fn used_proof(bucket: Bucket, digest: &str) -> String {
+    format!("j:{}:{digest}", hash_tag(bucket))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::crypto::SecretKey;
     use crate::core::id::UserId;
+    use crate::core::rate::{Counted, Party};
     use proptest::prelude::*;
 
     proptest! {
@@ -61,6 +100,11 @@ mod tests {
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
                 idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
+                device_epoch(slot, DeviceTag::of(&SecretKey::new([3; 32]), slot, user.as_str())),
+                families(&id), share_code(&id, [0xfe; 8]),
+                lock(&id), issued_fences(&id),
+                rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
+                used_proof(slot.bucket, &slot.tag.text()),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

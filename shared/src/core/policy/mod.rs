@@ -7,6 +7,7 @@
 pub mod binding;
 pub mod effective;
 pub mod overlay;
+pub mod preview;
 pub mod rates;
 pub mod risk;
 
@@ -21,6 +22,7 @@ use crate::limits::{
 pub use binding::{Binding, IpBinding, PrefixBits};
 pub use effective::{Effective, Timeouts};
 pub use overlay::Overlay;
+pub use preview::Preview;
 pub use rates::RateLimits;
 pub use risk::{RiskMode, RiskPolicy};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,8 @@ pub enum OnLimit {
     EvictOldest,
     /// The session with the oldest activity ends.
     EvictLeastRecent,
+    /// The session on the least trusted device ends; of those the one with the oldest activity. T-66.
+    EvictLeastTrusted,
 }
 
 /// A concurrent limit: of a user, or of a user's devices of one type.
@@ -125,6 +129,14 @@ impl Violations {
 }
 
 impl Policy {
+    /// Whether proofs must carry a nonce. Which device a session is on shows in its record only, and a proof is judged
+    /// before that is read: what the rules of any device demand is demanded of all.
+    pub fn requires_nonce(&self) -> bool {
+        let overlays = self.device_types.values().chain(self.trust_levels.values());
+        let mut bindings = overlays.filter_map(|overlay| overlay.binding.as_ref());
+        self.binding.require_nonce || bindings.any(|binding| binding.require_nonce)
+    }
+
     /// Every field that is out of its bounds.
     pub fn violations(&self) -> Vec<FieldError> {
         let mut violations = Violations::at("policy");

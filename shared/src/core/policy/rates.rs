@@ -1,7 +1,9 @@
 //! How much may be asked in a minute.
 
 use super::Violations;
-use crate::limits::RATE_PER_MINUTE_MAX;
+use crate::limits::{
+    ADDRESS_PER_MINUTE_DEFAULT, HOLDER_PER_MINUTE_DEFAULT, RATE_PER_MINUTE_MAX, UNKNOWN_PER_MINUTE_DEFAULT,
+};
 use serde::{Deserialize, Serialize};
 
 /// Requests per minute; 0 sets no limit.
@@ -14,7 +16,7 @@ pub struct RateLimits {
     pub holder_per_minute: u32,
     /// Of one source address without an application's key.
     pub address_per_minute: u32,
-    /// Of one caller for sessions that do not exist for it.
+    /// Of one caller for what does not exist for it, with refused refresh tokens and application keys.
     pub unknown_per_minute: u32,
 }
 
@@ -22,9 +24,9 @@ impl Default for RateLimits {
     fn default() -> Self {
         RateLimits {
             application_per_minute: 0,
-            holder_per_minute: 600,
-            address_per_minute: 1200,
-            unknown_per_minute: 60,
+            holder_per_minute: HOLDER_PER_MINUTE_DEFAULT,
+            address_per_minute: ADDRESS_PER_MINUTE_DEFAULT,
+            unknown_per_minute: UNKNOWN_PER_MINUTE_DEFAULT,
         }
     }
 }

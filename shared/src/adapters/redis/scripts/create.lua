@@ -1,16 +1,20 @@
--- Admits one more session of a user, atomically: limit, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
+-- Admits one more session of a user, atomically: limits, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
 --
 -- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim  7 the user's history
+--       8 device epoch, when there is a device
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
---       6 on limit (0 reject, 1 evict oldest, 2 evict least recent)  7 event id  8 event common  9 application id
---       10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
---       13 entry for the history or ''  14 ms to keep it
+--       6 on limit (0 reject, 1 evict oldest, 2 evict least recent, 3 evict least trusted)  7 event id  8 event common
+--       9 application id  10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
+--       13 limit of the device's type, or ''  14 on that limit  15 the type
+--       16 id of the event that the device was registered, or ''  17 entry for the history or ''  18 ms to keep it
 -- Reply {'created', epoch, history, evicted…}, the history as it was before | {'repeated', epoch, history, evicted…} the
 --       same operation again, the history as it is | {'replayed', key text, evicted…}
 --       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
+--       | {'device'} sessions of the device ended after the record's device epoch was read
 local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
 local tombstone, digest, claim_millis = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local type_max, on_type_limit, device_type = tonumber(ARGV[13]), tonumber(ARGV[14]), ARGV[15]
 
 -- A history with one sighting more: twin of core::risk::History::learn.
 local ENTRY, ENTRY_BYTES = '>I4I4I4Bc6c6c6B', 32
@@ -73,7 +77,7 @@ if existing then
   if existing.err then return existing end
   if existing.operation == operation then
     -- Whom the first run evicted stands in the events that it has just appended.
-    local reply = {'repeated', existing.epoch, ARGV[13] ~= '' and redis.call('GET', KEYS[7]) or ''}
+    local reply = {'repeated', existing.epoch, ARGV[17] ~= '' and redis.call('GET', KEYS[7]) or ''}
     for _, entry in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1000)) do
       local field = {}
       for index = 1, #entry[2], 2 do
@@ -86,6 +90,10 @@ if existing then
     return reply
   end
   return redis.error_reply('COLLISION session id')
+end
+
+if KEYS[8] and fresh[27] < epoch_of(KEYS[8]) then
+  return {'device'}
 end
 
 local epoch = epoch_of(KEYS[3])
@@ -101,13 +109,55 @@ for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     if reason then
       table.insert(dead, {sid = member, h = h, reason = reason})
     elseif h.app == own then
-      table.insert(live, {sid = member, h = h})
+      local same_type = type_max and attribute(key(slot, 's', member), h, 8) == device_type
+      table.insert(live, {sid = member, h = h, same_type = same_type})
     end
   end
 end
 
-local surplus = #live + 1 - max
-if surplus > 0 and on_limit == 0 then
+-- Moves whoever must go so that one more fits from the sessions to the victims, and returns the others; nil rejects. Twin
+-- of core::admission.
+local victims = {}
+local function make_room(sessions, limit, on_full)
+  local surplus = #sessions + 1 - limit
+  if surplus <= 0 then
+    return sessions
+  elseif on_full == 0 then
+    return nil
+  end
+  local field = on_full == 1 and 'created' or 'active'
+  table.sort(sessions, function(a, b)
+    if on_full == 3 and a.h.trust ~= b.h.trust then
+      return a.h.trust < b.h.trust
+    elseif a.h[field] ~= b.h[field] then
+      return a.h[field] < b.h[field]
+    end
+    return precedes(a.sid, b.sid)
+  end)
+  local kept = {}
+  for index, entry in ipairs(sessions) do
+    table.insert(index <= surplus and victims or kept, entry)
+  end
+  return kept
+end
+
+-- The limit of the type comes first: what it evicts makes room under the limit of the user as well.
+local rest = live
+if type_max then
+  local of_type = {}
+  rest = {}
+  for _, entry in ipairs(live) do
+    table.insert(entry.same_type and of_type or rest, entry)
+  end
+  local kept = make_room(of_type, type_max, on_type_limit)
+  if not kept then
+    return {'limit'}
+  end
+  for _, entry in ipairs(kept) do
+    table.insert(rest, entry)
+  end
+end
+if not make_room(rest, max, on_limit) then
   return {'limit'}
 end
 local function finish_one(entry, reason)
@@ -121,18 +171,9 @@ for _, entry in ipairs(dead) do
   end
 end
 local reply = {'created', epoch, ''}
-if surplus > 0 then
-  local field = on_limit == 1 and 'created' or 'active'
-  table.sort(live, function(a, b)
-    if a.h[field] ~= b.h[field] then
-      return a.h[field] < b.h[field]
-    end
-    return precedes(a.sid, b.sid)
-  end)
-  for index = 1, surplus do
-    finish_one(live[index], EVICTED)
-    table.insert(reply, live[index].sid)
-  end
+for _, entry in ipairs(victims) do
+  finish_one(entry, EVICTED)
+  table.insert(reply, entry.sid)
 end
 
 -- The record outlives its absolute end by a day, so that the sweep finds it and tells why it ended.
@@ -144,10 +185,13 @@ if redis.call('PTTL', KEYS[2]) < gone - now then
   redis.call('PEXPIREAT', KEYS[2], string.format('%d', gone))
 end
 redis.call('ZADD', KEYS[4], string.format('%d', math.min(active + idle * 1000, absolute)), sid)
+if ARGV[16] ~= '' then
+  emit(KEYS[5], ARGV[16], 'device.registered', '', '', fresh[17], application, common)
+end
 emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common)
-if ARGV[13] ~= '' then
+if ARGV[17] ~= '' then
   reply[3] = redis.call('GET', KEYS[7]) or ''
-  redis.call('SET', KEYS[7], learn(reply[3], ARGV[13]), 'PX', ARGV[14])
+  redis.call('SET', KEYS[7], learn(reply[3], ARGV[17]), 'PX', ARGV[18])
 end
 if digest ~= '' then
   local claim = {digest .. sid}

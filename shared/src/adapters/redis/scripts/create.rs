@@ -5,11 +5,10 @@ use super::{
 };
 use crate::adapters::redis::keys;
 use crate::core::id::{Bucket, SessionId, UserSlot};
-use crate::core::policy::{OnLimit, SessionLimit};
+use crate::core::policy::{Effective, OnLimit, SessionLimit};
 use crate::core::record::SessionRecord;
 use crate::core::risk::history::Entry;
 use crate::core::time::Timestamp;
-use crate::limits;
 use redis::Value;
 
 script!(SCRIPT, "create.lua");
@@ -44,16 +43,36 @@ pub enum Created {
     },
     /// The idempotency key stood for another payload.
     KeyReused,
-    /// The limit rejects.
+    /// A limit rejects.
     LimitReached,
+    /// Sessions of the device ended after its epoch was read.
+    DeviceChanged,
 }
 
-/// Admits a session. The record's epoch is set by the script; `seen` is what the user's history learns.
+/// The limits that an admission keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of the user.
+    pub of_user: SessionLimit,
+    /// Of the user's devices of the newcomer's type.
+    pub of_type: Option<SessionLimit>,
+}
+
+impl Limits {
+    /// The limits of a session's rules.
+    pub fn of(rules: &Effective) -> Self {
+        Limits { of_user: rules.session_limit, of_type: rules.type_limit }
+    }
+}
+
+/// Admits a session. The record's epoch is set by the script. `registration` is the id of the event that its device was
+/// registered, when that is to be told; `seen` is what the user's history learns.
 pub fn create(
     session: &SessionId,
     slot: UserSlot,
     record: &SessionRecord,
-    limit: SessionLimit,
+    limits: Limits,
+    registration: Option<&str>,
     operation: &Operation,
     claim: Option<&Claim>,
     seen: Option<&Entry>,
@@ -62,26 +81,38 @@ pub fn create(
     let mut keys = session_keys(session, slot);
     keys.push(keys::idempotency_claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
     keys.push(keys::history(slot));
-    let on_limit = match limit.on_limit {
-        OnLimit::Reject => 0,
-        OnLimit::EvictOldest => 1,
-        OnLimit::EvictLeastRecent => 2,
-    };
+    keys.extend(record.attributes.device_tag.map(|device| keys::device_epoch(slot, device)));
+    // A session whose device is of no known type counts under no type.
+    let device_type = record.attributes.device_type.as_deref().unwrap_or_default();
+    let type_limit = limits.of_type.filter(|_| !device_type.is_empty());
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
         .arg(session.key_text())
         .arg(record.encode())
-        .number(limit.max)
-        .number(on_limit)
+        .number(limits.of_user.max)
+        .number(on_limit(limits.of_user))
         .arg(&operation.event_id)
         .arg(&operation.common)
         .arg(&record.attributes.application_id)
         .number(tombstone_millis())
         .arg(claim.map_or(&[][..], |claim| &claim.payload))
-        .number(limits::IDEMPOTENCY_SECONDS * 1000)
+        .number(crate::limits::IDEMPOTENCY_SECONDS * 1000)
+        .arg(type_limit.map(|limit| limit.max.to_string()).unwrap_or_default())
+        .number(type_limit.map_or(0, on_limit))
+        .arg(device_type)
+        .arg(registration.unwrap_or_default())
         .arg(seen.map(Entry::encode).map_or(Vec::new(), Vec::from))
-        .number(limits::HISTORY_SECONDS * 1000)
+        .number(crate::limits::HISTORY_SECONDS * 1000)
+}
+
+fn on_limit(limit: SessionLimit) -> u8 {
+    match limit.on_limit {
+        OnLimit::Reject => 0,
+        OnLimit::EvictOldest => 1,
+        OnLimit::EvictLeastRecent => 2,
+        OnLimit::EvictLeastTrusted => 3,
+    }
 }
 
 /// Reads the reply to [`create`].
@@ -102,6 +133,7 @@ pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
         }
         "mismatch" => Created::KeyReused,
         "limit" => Created::LimitReached,
+        "device" => Created::DeviceChanged,
         _ => return Err(UnexpectedReply),
     })
 }

@@ -1,6 +1,8 @@
 //! Ending one session.
 
-use super::{Call, Operation, Reply, UnexpectedReply, integer, items, reason, session_keys, text, tombstone_millis};
+use super::{
+    Call, Operation, Own, Reply, UnexpectedReply, integer, items, reason, session_keys, text, tombstone_millis,
+};
 use crate::adapters::redis::keys;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserSlot};
@@ -12,7 +14,7 @@ script!(SCRIPT, "end.lua", allow_oom);
 /// Outcome of [`end`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// Over, here or before, for this reason.
+    /// Over, here or before, for this reason; for an application that shared the session, its share.
     Done(EndReason),
     /// No such session of this application.
     Missing,
@@ -20,18 +22,33 @@ pub enum Ended {
     CallerOver(Option<EndReason>),
 }
 
-/// Ends a session; `caller` is the holder's own session when a holder asks.
+/// Ends a session for its owner, or the share of an application that it is shared with; `caller` is the holder's own
+/// session when a holder asks.
 pub fn end(
     session: &SessionId,
     slot: UserSlot,
-    caller: Option<&SessionId>,
+    caller: Option<&Own>,
     application_tag: [u8; 8],
     end_reason: EndReason,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
+    end_as_of(session, slot, caller, application_tag, end_reason, operation, now, Timestamp::MAX)
+}
+
+/// As [`end`], asked for at an earlier time: a share that began later stays.
+pub fn end_as_of(
+    session: &SessionId,
+    slot: UserSlot,
+    caller: Option<&Own>,
+    application_tag: [u8; 8],
+    end_reason: EndReason,
+    operation: &Operation,
+    now: Timestamp,
+    asked_at: Timestamp,
+) -> Call {
     let mut keys = session_keys(session, slot);
-    keys.extend(caller.map(keys::session));
+    keys.extend(caller.map(|own| keys::session(&own.session)));
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
@@ -42,6 +59,8 @@ pub fn end(
         .arg(&operation.event_id)
         .arg(&operation.common)
         .number(tombstone_millis())
+        .arg(caller.map(Own::auth_time_text).unwrap_or_default())
+        .number(asked_at.millis())
 }
 
 /// Reads the reply to [`end`].

@@ -5,6 +5,7 @@
 use super::keys;
 use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
+use crate::core::family::Family;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::record::{SessionRecord, Unreadable};
 use crate::limits;
@@ -34,28 +35,52 @@ macro_rules! script {
     };
 }
 
+mod bind_key;
 mod create;
 mod end;
+mod end_device;
 mod judge;
 mod list;
+mod lock;
+mod miss;
 mod note;
+mod note_session;
+mod proof;
+mod rate;
 mod read;
 mod refresh;
 mod revoke_user;
+mod share;
+mod step_up;
 mod sweep;
 mod touch;
+mod unlock;
 mod update;
 
-pub use create::{Claim, Created, create, created};
-pub use end::{Ended, end, ended};
+pub use bind_key::{KeyBound, bind_key, key_bound};
+pub use create::{Claim, Created, Limits, create, created};
+pub use end::{Ended, end, end_as_of, ended};
+pub use end_device::{device_ended, end_device};
 pub use judge::{Judged, judge, judged};
 pub use list::{Listed, PageCursor, list, listed};
+pub use lock::{Locked, lock, locked};
+pub use miss::{Missed, miss, missed};
 pub use note::note;
-pub use read::{Read, ReadWithHistory, read, read_reply, read_with_history, read_with_history_reply};
+pub use note_session::note_session;
+pub use proof::{is_first_use, use_proof};
+pub use rate::{Leased, lease, leased};
+pub use read::{
+    Read, ReadWithHistory, family, family_reply, read, read_reply, read_with_history, read_with_history_reply,
+};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
+pub use share::{
+    Redeemed, Redemption, Shared, Withdrawal, Withdrawn, redeem, redeemed, share, shared, withdraw_share, withdrawn,
+};
+pub use step_up::{SteppedUp, step_up, stepped_up};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
+pub use unlock::{Unlocked, unlock, unlocked};
 pub use update::{Judging, Updated, update, updated};
 
 /// A script with its keys and arguments, ready to be sent any number of times.
@@ -114,6 +139,21 @@ pub struct Operation {
     pub common: String,
 }
 
+/// What a calling holder's token says of its own session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// The session.
+    pub session: SessionId,
+    /// When its user authenticated, in seconds: a token from before a step-up is not good any more.
+    pub auth_time: Option<i64>,
+}
+
+impl Own {
+    fn auth_time_text(&self) -> String {
+        self.auth_time.map(|seconds| seconds.to_string()).unwrap_or_default()
+    }
+}
+
 /// The keys that most scripts take: session, index, epoch, expiry queue, outbox.
 fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
     vec![
@@ -128,6 +168,13 @@ fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
 /// The context of a holder as scripts take it; applications have none to be judged.
 fn holder_context(context: Option<ContextDigests>) -> Vec<u8> {
     context.map(|context| [context.address, context.device].concat()).unwrap_or_default()
+}
+
+/// [`session_keys`] with the session's lock and the fences issued for it.
+fn lock_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
+    let mut keys = session_keys(session, slot);
+    keys.extend([keys::lock(session), keys::issued_fences(session)]);
+    keys
 }
 
 fn tombstone_millis() -> u64 {
@@ -171,12 +218,25 @@ fn integer(value: Option<&Value>) -> Reply<i64> {
     }
 }
 
+fn millis(value: Option<&Value>) -> Reply<u64> {
+    u64::try_from(integer(value)?).map_err(|_| UnexpectedReply)
+}
+
 fn reason(value: Option<&Value>) -> Reply<EndReason> {
     u8::try_from(integer(value)?).ok().and_then(EndReason::from_code).ok_or(UnexpectedReply)
 }
 
 fn record(value: Option<&Value>) -> Reply<SessionRecord> {
     Ok(SessionRecord::decode(bytes(value)?)?)
+}
+
+/// A record with the family through which the caller sees it, when it does not own the session.
+fn seen_record(value: Option<&Value>, family: Option<&Value>) -> Reply<SessionRecord> {
+    let record = record(value)?;
+    match bytes(family)? {
+        [] => Ok(record),
+        family => Ok(Family::decode(family)?.merged_record(&record)),
+    }
 }
 
 fn sessions(bucket: Bucket, values: &[Value]) -> Reply<Vec<SessionId>> {

@@ -1,24 +1,24 @@
-//! Telling the audit of something that changes nothing.
+//! Telling the audit of a change that another store holds.
 
 use super::{Call, Operation};
 use crate::adapters::redis::keys;
-use crate::core::id::SessionId;
+use crate::core::id::UserSlot;
 
-script!(SCRIPT, "note.lua", allow_oom);
+script!(SCRIPT, "note.lua");
 
-/// Notes an event about a session, with detail words.
+/// Appends one event about a user. `reason` is a word of the audit, or empty.
 pub fn note(
-    session: &SessionId,
-    application_tag: [u8; 8],
-    event_type: &str,
-    detail: &str,
+    slot: UserSlot,
+    event_type: &'static str,
+    reason: &str,
+    application_id: &str,
     operation: &Operation,
 ) -> Call {
-    Call::new(&SCRIPT, vec![keys::session(session), keys::outbox(session.bucket())])
-        .arg(session.key_text())
-        .arg(application_tag)
-        .arg(event_type)
-        .arg(detail)
+    Call::new(&SCRIPT, vec![keys::outbox(slot.bucket)])
         .arg(&operation.event_id)
+        .arg(event_type)
+        .arg(reason)
+        .arg(slot.tag.text())
+        .arg(application_id)
         .arg(&operation.common)
 }

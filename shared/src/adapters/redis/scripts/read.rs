@@ -1,7 +1,8 @@
 //! Reading sessions: plain commands, no script.
 
-use super::{Reply, UnexpectedReply, items, record, text};
+use super::{Reply, UnexpectedReply, bytes, items, record, text};
 use crate::adapters::redis::keys;
+use crate::core::family::Family;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::record::SessionRecord;
 use redis::Value;
@@ -53,4 +54,19 @@ pub fn read_with_history_reply(reply: Value) -> Reply<ReadWithHistory> {
     };
     let (records, epoch) = read_reply(Value::Array(values))?;
     Ok((records, epoch, history))
+}
+
+/// The family of an application under a shared session: `HGET families tag`.
+pub fn family(session: &SessionId, application_tag: [u8; 8]) -> redis::Cmd {
+    let mut command = redis::cmd("HGET");
+    command.arg(keys::families(session)).arg(&application_tag[..]);
+    command
+}
+
+/// Reads the reply to [`family`].
+pub fn family_reply(reply: &Value) -> Reply<Option<Family>> {
+    match reply {
+        Value::Nil => Ok(None),
+        value => Ok(Some(Family::decode(bytes(Some(value))?)?)),
+    }
 }

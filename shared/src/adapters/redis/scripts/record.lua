@@ -6,6 +6,11 @@
 
 local HEADER = '>BBBBI4I4I4I4I4I6I6I6I6I6I2c8c8c8c8c8I2BBBBI4I4'
 local HEADER_BYTES = 110
+-- A family of another application under a shared session: shared/src/core/family.rs.
+local FAMILY = '>BBBI4I4I2I6I6c8c8c8'
+local FAMILY_BYTES = 49
+local FAMILY_FORMAT = 1
+local MAY_READ, MAY_WRITE = 1, 2
 local UNKNOWN = string.rep('\0', 8)
 local FORMAT = 2
 local ACTIVE, ENDED = 1, 2
@@ -97,11 +102,12 @@ local function differs(recorded, presented)
   return recorded ~= UNKNOWN and presented ~= UNKNOWN and recorded ~= presented
 end
 
--- Whether the holder of a session can not act on it yet: it is quarantined, or its context has to be judged first.
--- `context` is the address and the device digest of a holder, '' of an application, which is never judged.
-local function unjudged(h, context)
-  return context ~= '' and (h.standing == QUARANTINED or differs(h.address, string.sub(context, 1, 8))
-    or differs(h.device, string.sub(context, 9, 16)))
+-- Whether the holder of a session can not act on it yet: it is quarantined, or its context has to be judged first, which
+-- is done for the application that owns it. `context` is the address and the device digest of a holder, '' of an
+-- application, which is never judged.
+local function unjudged(h, application, context)
+  return context ~= '' and (h.standing == QUARANTINED or h.app == application
+    and (differs(h.address, string.sub(context, 1, 8)) or differs(h.device, string.sub(context, 9, 16))))
 end
 
 -- Why an active record is dead all the same, or nil. Twin of core::session::liveness.
@@ -118,23 +124,6 @@ end
 
 local function epoch_of(epoch_key)
   return tonumber(redis.call('GET', epoch_key) or '0')
-end
-
--- The reply to a holder whose own session is over, quarantined (a reason that there is not, 255) or, for scripts that are
--- given the holder's context, to be judged first; or nil while it lives.
-local function refuse_caller(record_key, epoch, now, context)
-  local h = read(record_key)
-  if not h then
-    return {'caller', 0}
-  end
-  if h.err then return h end
-  local over = h.state ~= ACTIVE and h.reason or lapsed(h, epoch, now)
-  if over then
-    return {'caller', over}
-  elseif context then
-    return unjudged(h, context) and {'unjudged'} or nil
-  end
-  return h.standing == QUARANTINED and {'caller', 255} or nil
 end
 
 -- The header of an application's session that nobody has ended; else nil and the reply that says so.
@@ -169,6 +158,116 @@ local function attribute(record_key, h, wanted)
   return ''
 end
 
+-- The family of an application under a session, or nil. One of another format stops the script before any write.
+local function family_of(slot, sid, h, application)
+  if bit.band(h.flags, SHARED) == 0 then
+    return nil
+  end
+  local bytes = redis.call('HGET', key(slot, 'f', sid), application)
+  if not bytes then
+    return nil
+  end
+  if #bytes <= FAMILY_BYTES or string.byte(bytes, 1) ~= FAMILY_FORMAT then
+    return redis.error_reply('UNREADABLE family')
+  end
+  local f = {}
+  f.format, f.mac_key, f.scopes, f.first, f.generation, f.grace, f.created, f.rotated, f.operation, f.address, f.device =
+    struct.unpack(FAMILY, bytes)
+  f.id = string.sub(bytes, FAMILY_BYTES + 1)
+  return f
+end
+
+local function pack_family(f)
+  return struct.pack(FAMILY, f.format, f.mac_key, f.scopes, f.first, f.generation, f.grace, f.created, f.rotated,
+    f.operation, f.address, f.device) .. f.id
+end
+
+-- When a session's user authenticated, in seconds as access tokens say it, or ''.
+local function authenticated(record_key, h)
+  local millis = attribute(record_key, h, 5)
+  return #millis == 8 and string.format('%d', math.floor(struct.unpack('>I8', millis) / 1000)) or ''
+end
+
+-- Whether a holder's token is from before a step-up. Twin of core::assurance::is_current; applications ('any') have none.
+local function outdated(record_key, h, auth_time)
+  return auth_time ~= 'any' and auth_time ~= authenticated(record_key, h)
+end
+
+-- The reply to a holder whose own session is over, is shared with its application no more, or has been stepped up since;
+-- whose session is quarantined (a reason that there is not, 255) or, for scripts that are given the holder's context, has
+-- to be judged first; nil when its token is good. Contexts of families are not judged.
+local function refuse_caller(slot, record_key, application, auth_time, epoch, now, context)
+  local h = read(record_key)
+  if not h then
+    return {'caller', 0}
+  end
+  if h.err then return h end
+  local over = h.state ~= ACTIVE and h.reason or lapsed(h, epoch, now)
+  if over then
+    return {'caller', over}
+  end
+  if h.app ~= application then
+    local f = family_of(slot, string.match(record_key, '[^:]+$'), h, application)
+    if not f then
+      return {'caller', 0}
+    end
+    if f.err then return f end
+  end
+  if outdated(record_key, h, auth_time) then
+    return {'caller', 0}
+  elseif context then
+    return unjudged(h, application, context) and {'unjudged'} or nil
+  end
+  return h.standing == QUARANTINED and {'caller', 255} or nil
+end
+
+-- As `owned`, for an application that owns the session or shares it: header, its family when it shares, or the reply. The
+-- families of a tombstone are gone; a holder's own token says that there was one.
+local function reached(slot, record_key, sid, application, by_holder)
+  local h = read(record_key)
+  if h and h.err then return nil, nil, h end
+  if not h then
+    return nil, nil, {'missing'}
+  end
+  local f
+  if h.app ~= application then
+    f = family_of(slot, sid, h, application)
+    if f and f.err then return nil, nil, f end
+    local told = by_holder and h.state ~= ACTIVE and bit.band(h.flags, SHARED) ~= 0
+    if not f and not told then
+      return nil, nil, {'missing'}
+    end
+  end
+  if h.state ~= ACTIVE then
+    return nil, nil, {'ended', h.reason}
+  end
+  return h, f
+end
+
+-- A session's lock and what outlives it (core/lock.rs).
+local LOCK, ISSUED = '>c16I6BI6c8', '>I6c8'
+
+-- The lock that is held, with what is left of it by the store's clock, or nil.
+local function lock_of(lock_key)
+  local bytes = redis.call('GET', lock_key)
+  if not bytes then
+    return nil
+  end
+  local lock = {left = redis.call('PTTL', lock_key)}
+  lock.owner, lock.fence, lock.renewals, lock.granted, lock.operation = struct.unpack(LOCK, bytes)
+  return lock
+end
+
+local function issued_of(issued_key)
+  local bytes = redis.call('GET', issued_key)
+  if not bytes then
+    return {highest = 0, released_by = UNKNOWN}
+  end
+  local issued = {}
+  issued.highest, issued.released_by = struct.unpack(ISSUED, bytes)
+  return issued
+end
+
 -- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of. `detail` may be left out.
 local function emit(outbox_key, id, kind, reason, sid, tag, application, common, detail)
   local entry = {'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common}
@@ -184,16 +283,39 @@ local function event_of(event_id, sid)
   return event_id .. '.' .. sid
 end
 
--- Ends a session: tombstone without attributes and data, out of index and expiry queue, one event. The tombstone lives as
--- long as the session could have, within the given bound, and a day at least: who held it can be told why it is over.
+-- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, one
+-- event. The tombstone lives as long as the session could have, within the given bound, and a day at least: who held it can
+-- be told why it is over.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
   local record_key = key(slot, 's', sid)
   local application = attribute(record_key, h, 2)
   h.state, h.reason, h.ended, h.attributes, h.operation = ENDED, reason, now, 0, operation
   h.revision = next_number(h.revision)
+  if bit.band(h.flags, SHARED) ~= 0 then
+    redis.call('DEL', key(slot, 'f', sid))
+  end
   local ttl = math.max(86400000, math.min(tombstone_millis, h.absolute - now))
   redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)
   redis.call('ZREM', 'x:' .. slot, sid)
   emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common)
+end
+
+-- The key of the code that waits for an application to take a share of a session.
+local function code_key(slot, sid, application)
+  local hex = string.gsub(application, '.', function(c) return string.format('%02x', string.byte(c)) end)
+  return key(slot, 'c', sid .. ':' .. hex)
+end
+
+-- Takes a session from an application that it is shared with: its family and a waiting code go, one event.
+local function withdraw(slot, record_key, sid, h, application, id, operation, outbox_key, event_id, common)
+  local families = key(slot, 'f', sid)
+  redis.call('HDEL', families, application)
+  redis.call('DEL', code_key(slot, sid, application))
+  if redis.call('EXISTS', families) == 0 then
+    h.flags = h.flags - SHARED
+  end
+  h.operation = operation
+  patch(record_key, h)
+  emit(outbox_key, event_id, 'share.withdrawn', '', sid, h.tag, id, common)
 end

@@ -1,7 +1,7 @@
 //! Presenting a refresh token.
 
 use super::{
-    Call, Operation, Reply, UnexpectedReply, bytes, items, reason, record, session_keys, text, tombstone_millis,
+    Call, Operation, Reply, UnexpectedReply, bytes, items, reason, seen_record, session_keys, text, tombstone_millis,
 };
 use crate::adapters::redis::keys;
 use crate::core::end_reason::EndReason;
@@ -14,7 +14,8 @@ use redis::Value;
 
 script!(SCRIPT, "refresh.lua", allow_oom);
 
-/// Outcome of [`refresh`]; the cases are those of [`crate::core::refresh_decision`].
+/// Outcome of [`refresh`]; the cases are those of [`crate::core::refresh_decision`]. Records are as the token's
+/// application sees them ([`crate::core::family::Family::merged_record`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
     /// Case 1, or no record.
@@ -24,7 +25,10 @@ pub enum Refreshed {
     /// Case 3; the tombstone is set.
     Lapsed(EndReason),
     /// Cases 5 to 7; the tombstone is set.
-    Replay,
+    Replay {
+        /// The application that owned the session: an end in the ledger is in its name.
+        owner_tag: [u8; 8],
+    },
     /// Cases 4 and 8.
     Successor(SessionRecord),
     /// Case 11.
@@ -37,6 +41,8 @@ pub enum Refreshed {
         record: SessionRecord,
         /// The bytes of the history, empty when there is none.
         history: Vec<u8>,
+        /// Whether the session is another application's, and only shared.
+        shared: bool,
     },
     /// Case 10.
     Moved,
@@ -86,15 +92,20 @@ pub fn refresh(
 pub fn refreshed(reply: Value) -> Reply<Refreshed> {
     let reply = items(reply)?;
     let second = reply.get(1);
+    let record = |value| seen_record(value, reply.get(2));
     Ok(match text(reply.first())? {
         "missing" => Refreshed::Missing,
         "ended" => Refreshed::Ended(reason(second)?),
         "lapsed" => Refreshed::Lapsed(reason(second)?),
-        "replay" => Refreshed::Replay,
+        "replay" => Refreshed::Replay { owner_tag: bytes(second)?.try_into().map_err(|_| UnexpectedReply)? },
         "successor" => Refreshed::Successor(record(second)?),
         "rotated" => Refreshed::Rotated(record(second)?),
         "healed" => Refreshed::Healed(record(second)?),
-        "context" => Refreshed::ContextChanged { record: record(second)?, history: bytes(reply.get(2))?.to_vec() },
+        "context" => Refreshed::ContextChanged {
+            record: record(second)?,
+            history: bytes(reply.get(3))?.to_vec(),
+            shared: !bytes(reply.get(2))?.is_empty(),
+        },
         "key" => Refreshed::WrongKey,
         "superseded" => Refreshed::Superseded,
         "quarantined" => Refreshed::Quarantined(record(second)?),

@@ -1,13 +1,15 @@
 //! Replacing the sealed data of a session.
 
 use super::{
-    Call, Operation, Reply, UnexpectedReply, bytes, holder_context, integer, items, reason, record, session_keys, text,
-    tombstone_millis,
+    Call, Operation, Own, Reply, UnexpectedReply, bytes, holder_context, integer, items, lock_keys, millis, reason,
+    record, text, tombstone_millis,
 };
 use crate::adapters::redis::keys;
 use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
+use crate::core::family::Family;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::lock::Owner;
 use crate::core::record::SessionRecord;
 use crate::core::risk::Commitment;
 use crate::core::time::Timestamp;
@@ -28,14 +30,20 @@ pub struct Judging<'a> {
 /// Outcome of [`update`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Updated {
-    /// Replaced; the record without its sealed data.
-    Done(Box<SessionRecord>),
-    /// No such session of this application.
+    /// Replaced; the record without its sealed data, and the family of an application that shares the session.
+    Done(Box<SessionRecord>, Option<Family>),
+    /// No such session of this application, or the holder's token is from before a step-up.
     Missing,
+    /// Shared with the application, but not for writing.
+    NotShared,
     /// Over.
     Ended(EndReason),
     /// The current version is another.
     OtherVersion(u32),
+    /// No token was presented, and somebody holds the lock for so many milliseconds.
+    Locked(u64),
+    /// The lock of the presented token is not held any more.
+    LockLost,
     /// The holder is quarantined, or its context has to be judged first.
     Unjudged {
         /// The record without its sealed data.
@@ -47,20 +55,23 @@ pub enum Updated {
     Moved,
 }
 
-/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from.
-/// `caller` is how a holder is judged.
+/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from;
+/// `own` is what a calling holder's token says of this session, `lock` the owner of the lock that the write relies on,
+/// `judging` how a holder is judged.
 pub fn update(
     session: &SessionId,
     slot: UserSlot,
     application_tag: [u8; 8],
+    own: Option<&Own>,
     expected_version: u32,
     expected_seal: Option<&[u8]>,
     sealed: &[u8],
-    caller: Judging<'_>,
+    lock: Option<Owner>,
+    judging: Judging<'_>,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
-    let mut keys = session_keys(session, slot);
+    let mut keys = lock_keys(session, slot);
     keys.push(keys::history(slot));
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
@@ -75,8 +86,10 @@ pub fn update(
         .number(tombstone_millis())
         .arg(expected_seal.map_or("any", |_| "this"))
         .arg(expected_seal.unwrap_or_default())
-        .arg(holder_context(caller.context))
-        .arg(caller.judgement.map(Commitment::encode).unwrap_or_default())
+        .arg(own.map_or("any".to_owned(), Own::auth_time_text))
+        .arg(lock.map_or_else(Vec::new, |owner| owner.0.to_vec()))
+        .arg(holder_context(judging.context))
+        .arg(judging.judgement.map(Commitment::encode).unwrap_or_default())
         .number(HISTORY_SECONDS * 1000)
 }
 
@@ -85,12 +98,21 @@ pub fn updated(reply: Value) -> Reply<Updated> {
     let reply = items(reply)?;
     let second = reply.get(1);
     Ok(match text(reply.first())? {
-        "updated" => Updated::Done(Box::new(record(second)?)),
+        "updated" => {
+            let family = match bytes(reply.get(2))? {
+                [] => None,
+                family => Some(Family::decode(family)?),
+            };
+            Updated::Done(Box::new(record(second)?), family)
+        }
         "missing" => Updated::Missing,
+        "scope" => Updated::NotShared,
         "ended" | "lapsed" => Updated::Ended(reason(second)?),
         "unjudged" => Updated::Unjudged { record: Box::new(record(second)?), history: bytes(reply.get(2))?.to_vec() },
         "moved" => Updated::Moved,
         "version" => Updated::OtherVersion(u32::try_from(integer(second)?).map_err(|_| UnexpectedReply)?),
+        "locked" => Updated::Locked(millis(second)?),
+        "lost" => Updated::LockLost,
         _ => return Err(UnexpectedReply),
     })
 }
