@@ -9,7 +9,7 @@ use super::reach::Reached;
 use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use super::session_data;
-use crate::adapters::redis::scripts::{self, Judging, Updated};
+use crate::adapters::redis::scripts::{self, Updated, Writer};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
@@ -94,12 +94,10 @@ async fn write(
             &session,
             slot,
             caller.application_tag()?,
-            own.as_ref(),
             version,
             seal_mark.as_deref(),
             &sealed.bytes,
-            owner,
-            Judging { context, judgement: judgement.as_deref() },
+            Writer { own: own.as_ref(), lock: owner, context, judgement: judgement.as_deref() },
             &operation,
             now,
         );

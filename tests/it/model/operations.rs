@@ -1,7 +1,7 @@
 //! The operations of a machine, each with what the model says of its outcome.
 
 use rand::Rng;
-use shared::adapters::redis::scripts::{self, Created, Ended, Judging, Limits, Operation, Refreshed, Updated};
+use shared::adapters::redis::scripts::{self, Created, Ended, Limits, Operation, Refreshed, Updated, Writer};
 use shared::core::attributes::Attributes;
 use shared::core::device::TrustLevel;
 use shared::core::end_reason::EndReason;
@@ -129,12 +129,10 @@ impl World<'_> {
             &session.id,
             slot,
             OWN,
-            None,
             expected,
             None,
             &bytes,
-            None,
-            Judging::default(),
+            Writer::default(),
             &operation(self.now),
             self.now,
         );

@@ -3,7 +3,7 @@
 use redis::ErrorKind;
 use shared::adapters::redis::connection::classify;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Call, Judging, Own};
+use shared::adapters::redis::scripts::{self, Call, Own, Writer};
 use shared::core::context::ContextDigests;
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
@@ -54,12 +54,10 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
                     &session,
                     slot,
                     OWN,
-                    None,
                     record.header.version,
                     None,
                     b"sealed",
-                    None,
-                    Judging::default(),
+                    Writer::default(),
                     &operation,
                     now,
                 ),

@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Judging, Updated};
+use shared::adapters::redis::scripts::{self, Updated, Writer};
 use shared::core::context::ContextDigests;
 use shared::core::record::{Header, SessionRecord};
 use shared::core::risk::{Commitment, Event, unjudged};
@@ -140,9 +140,8 @@ async fn compare_update(bench: &Bench, index: u64) {
         }
         Liveness::Alive => (Updated::Done(Box::new(without_data(&done)), None), done),
     };
-    let judging = Judging { context, judgement: judgement.as_ref() };
-    let call =
-        scripts::update(&session, slot, tag, own.as_ref(), expected, seal, &sealed, None, judging, &operation, now);
+    let writer = Writer { own: own.as_ref(), lock: None, context, judgement: judgement.as_ref() };
+    let call = scripts::update(&session, slot, tag, expected, seal, &sealed, writer, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::updated(reply).as_ref(), Ok(&answer), "{name} {round}");

@@ -81,7 +81,7 @@ pub use step_up::{SteppedUp, step_up, stepped_up};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
 pub use unlock::{Unlocked, unlock, unlocked};
-pub use update::{Judging, Updated, update, updated};
+pub use update::{Updated, Writer, update, updated};
 
 /// A script with its keys and arguments, ready to be sent any number of times.
 pub struct Call {

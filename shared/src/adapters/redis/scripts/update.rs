@@ -18,12 +18,16 @@ use redis::Value;
 
 script!(SCRIPT, "update.lua");
 
-/// How the caller of a script is judged; an application is not.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Judging<'a> {
+/// What lets the caller of [`update`] write. The default is an application without a lock.
+#[derive(Clone, Copy, Default)]
+pub struct Writer<'a> {
+    /// What a calling holder's token says of the session.
+    pub own: Option<&'a Own>,
+    /// The owner of the lock that the write relies on.
+    pub lock: Option<Owner>,
     /// The holder's context.
     pub context: Option<ContextDigests>,
-    /// What was found of it, when it was not the record's.
+    /// What was found of that context, when it was not the record's.
     pub judgement: Option<&'a Commitment>,
 }
 
@@ -55,19 +59,15 @@ pub enum Updated {
     Moved,
 }
 
-/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from;
-/// `own` is what a calling holder's token says of this session, `lock` the owner of the lock that the write relies on,
-/// `judging` how a holder is judged.
+/// Replaces the sealed data at an expected version; `expected_seal` is the mark of the data that a patch was made from.
 pub fn update(
     session: &SessionId,
     slot: UserSlot,
     application_tag: [u8; 8],
-    own: Option<&Own>,
     expected_version: u32,
     expected_seal: Option<&[u8]>,
     sealed: &[u8],
-    lock: Option<Owner>,
-    judging: Judging<'_>,
+    writer: Writer<'_>,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
@@ -86,10 +86,10 @@ pub fn update(
         .number(tombstone_millis())
         .arg(expected_seal.map_or("any", |_| "this"))
         .arg(expected_seal.unwrap_or_default())
-        .arg(own.map_or("any".to_owned(), Own::auth_time_text))
-        .arg(lock.map_or_else(Vec::new, |owner| owner.0.to_vec()))
-        .arg(holder_context(judging.context))
-        .arg(judging.judgement.map(Commitment::encode).unwrap_or_default())
+        .arg(writer.own.map_or("any".to_owned(), Own::auth_time_text))
+        .arg(writer.lock.map_or_else(Vec::new, |owner| owner.0.to_vec()))
+        .arg(holder_context(writer.context))
+        .arg(writer.judgement.map(Commitment::encode).unwrap_or_default())
         .number(HISTORY_SECONDS * 1000)
 }
 
