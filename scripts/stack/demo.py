@@ -5,7 +5,7 @@ from .gateway import FunctionFailed
 from .stack import read_environment, write_environment
 
 APPLICATION = "demo"
-SCOPES = ["sessions:create", "sessions:read", "sessions:write", "users:manage"]
+SCOPES = ["sessions:create", "sessions:read", "sessions:write", "users:manage", "devices:manage"]
 FILE = tools.DEV / "env"
 
 LINES = """
@@ -22,6 +22,7 @@ In another terminal, in this folder (README.md has a longer tour):
 def prepare(gateway):
     """Makes sure that .dev/env holds a key that works: the one of before, or a new one."""
     if _kept_key_works(gateway):
+        _update_scopes(gateway)
         return "its key of before still works"
     try:
         application = {"applicationId": APPLICATION, "name": "Local demonstration", "scopes": SCOPES}
@@ -30,6 +31,7 @@ def prepare(gateway):
     except FunctionFailed:
         # It is there, but its key is not: only a digest of a key is ever stored.
         answer = gateway.invoke("manage-applications", {"action": "rotate", "applicationId": APPLICATION})
+        _update_scopes(gateway)
         outcome = "has a new key"
     key = answer["applicationKey"]
     variables = {
@@ -39,6 +41,13 @@ def prepare(gateway):
     }
     write_environment(FILE, variables)
     return outcome
+
+
+def _update_scopes(gateway):
+    """An application of an earlier checkout lacks what has been built since."""
+    gateway.invoke(
+        "manage-applications", {"action": "update", "applicationId": APPLICATION, "changes": {"scopes": SCOPES}}
+    )
 
 
 def _kept_key_works(gateway):

@@ -3,13 +3,16 @@
 //! A counter in the store knows how many permits of a window are leased. A window begins with the first lease after the
 //! last one ended and lasts a minute by the store's clock. An environment leases a share of the quota at a time and
 //! spends it without asking, so the common path costs no round trip. What is leased counts as spent: the sum of all
-//! environments never exceeds the quota of a window, and up to a share of each environment may go unused. A caller can
+//! leases never exceeds the quota of a window, and up to a share of each environment may go unused. A caller can
 //! use the quotas of two windows around the moment where they meet.
+//!
+//! Of a large quota an environment gives a few permits on credit before it leases, and counts them with its first lease: a
+//! caller that comes seldom costs no round trip at all. Environments may exceed a window's quota by their credits.
 
 use super::crypto::{self, SecretKey};
 use super::id::{Bucket, SessionId, UserTag};
 use super::time::Timestamp;
-use crate::limits::{RATE_SHARE_MAX, RATE_SHARES};
+use crate::limits::{RATE_SHARE_MAX, RATE_SHARES, RATE_WINDOW_SECONDS};
 use std::net::IpAddr;
 
 /// Whose requests are counted.
@@ -97,6 +100,11 @@ pub fn share(quota: u32) -> u32 {
     quota.div_ceil(RATE_SHARES).clamp(1, RATE_SHARE_MAX)
 }
 
+/// How many permits of a window an environment gives before it leases: a twentieth of the quota, none of a small one.
+pub fn credit(quota: u32) -> u32 {
+    (quota / RATE_SHARES).min(RATE_SHARE_MAX)
+}
+
 /// How many of the wanted permits are granted when so many of the quota are leased already.
 pub fn grant(leased: u64, quota: u32, wanted: u32) -> u32 {
     let free = u64::from(quota).saturating_sub(leased);
@@ -109,6 +117,8 @@ pub struct Lease {
     permits: u32,
     /// What nobody had leased at the time.
     unleased: u32,
+    /// Permits that were given before the store was asked; only a credit has them.
+    on_credit: Option<u32>,
     from: Timestamp,
     until: Timestamp,
 }
@@ -137,7 +147,19 @@ impl Lease {
     /// so a lease that ends as long after `now` is over in time whatever the clocks show.
     pub fn granted(permits: u32, unleased: u32, left_millis: u64, now: Timestamp) -> Self {
         let until = Timestamp::from_millis(now.millis().saturating_add_unsigned(left_millis));
-        Lease { permits, unleased, from: now, until }
+        Lease { permits, unleased, on_credit: None, from: now, until }
+    }
+
+    /// What an environment gives of a quota before it asks the store.
+    pub fn on_credit(quota: u32, now: Timestamp) -> Self {
+        let permits = credit(quota);
+        let until = now.plus_seconds(RATE_WINDOW_SECONDS);
+        Lease { permits, unleased: quota - permits, on_credit: Some(permits), from: now, until }
+    }
+
+    /// Permits given on credit, which the store has not counted.
+    pub fn borrowed(&self) -> u32 {
+        self.on_credit.map_or(0, |given| given.saturating_sub(self.permits))
     }
 
     /// Spends a permit on a request that began at `now`.
@@ -225,7 +247,6 @@ fn seconds_until(until: Timestamp, now: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::RATE_WINDOW_SECONDS;
     use proptest::prelude::*;
 
     #[test]
@@ -259,8 +280,10 @@ mod tests {
 
     #[test]
     fn shares_are_small_and_never_nothing() {
-        for (quota, expected) in [(1, 1), (20, 1), (21, 2), (600, 30), (1000, 50), (10_000_000, 50)] {
-            assert_eq!(share(quota), expected, "{quota}");
+        for (quota, expected, on_credit) in
+            [(1, 1, 0), (19, 1, 0), (20, 1, 1), (21, 2, 1), (600, 30, 30), (1000, 50, 50), (10_000_000, 50, 50)]
+        {
+            assert_eq!((share(quota), credit(quota)), (expected, on_credit), "{quota}");
         }
     }
 
@@ -303,9 +326,9 @@ mod tests {
 
     proptest! {
         /// Any number of environments, whatever their clocks show, in any order, with replies that take their time:
-        /// no window of the store sees more requests admitted than its quota.
+        /// no window of the store sees more requests admitted than its quota, credits aside.
         #[test]
-        fn no_window_admits_more_than_its_quota(
+        fn no_window_leases_more_than_its_quota(
             quota in 1_u32..200,
             skews in proptest::collection::vec(-100_000_000_i64..100_000_000, 1..6),
             steps in proptest::collection::vec((0_usize..6, 0_i64..3000, 0_i64..400), 1..600),

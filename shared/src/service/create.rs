@@ -289,7 +289,7 @@ fn sighting(application: &Application, request: &CreateSession, place: Option<&P
         place: request.device.place.clone().or_else(|| place.map(|place| place.name.clone())),
         address_prefix: request.client.address_prefix(),
         client: parsed.label,
-        jkt: None,
+        jkt: request.dpop_jkt.clone(),
         application_id: application.application_id.clone(),
     }
 }
@@ -307,6 +307,7 @@ async fn prove(
     let rules = application.policy.effective(device.device_type, device.facts.trust);
     let in_time = |at: Timestamp| now <= at.plus_seconds(rules.step_up_age_seconds);
     let stated = request.acr.is_some() || !request.amr.is_empty();
+    // The thumbprint is what the application says: possession shows with the first proof.
     let evidence = Evidence { recent_authentication: stated && request.auth_time.is_some_and(in_time), jkt: None };
     match device_trust::on_create(&device.facts, evidence, now) {
         None => Ok(device),

@@ -6,6 +6,7 @@
 use super::inbound::Inbound;
 use super::possession;
 use super::present;
+use super::rate;
 use super::risk;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, KeyBound};
@@ -165,6 +166,7 @@ async fn live(service: &Service, inbound: &Inbound, session: SessionId) -> Resul
     };
     let Some(id) = ApplicationId::parse(&record.attributes.application_id) else { return Ok(None) };
     let application = service.applications.get(&id, inbound.now).await?;
+    rate::admit_source(service, inbound, application.clone()).await?;
     let served = application.is_some_and(|application| application.status == ApplicationStatus::Active);
     Ok(served.then_some(record))
 }

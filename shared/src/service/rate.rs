@@ -102,7 +102,7 @@ async fn spend(service: &Service, party: &Party, quota: u32, now: Timestamp) -> 
     if quota == 0 {
         return None;
     }
-    match service.limiter.spend(party, now) {
+    match service.limiter.spend(party, quota, now) {
         Spent::Exhausted => {}
         spent => return Some(spent),
     }
@@ -115,7 +115,7 @@ async fn spend(service: &Service, party: &Party, quota: u32, now: Timestamp) -> 
         }
     };
     service.limiter.remember(party, lease, now);
-    match service.limiter.spend(party, now) {
+    match service.limiter.spend(party, quota, now) {
         // Another request of this environment was faster, or the window ended on the way.
         Spent::Exhausted => None,
         spent => Some(spent),
@@ -124,9 +124,10 @@ async fn spend(service: &Service, party: &Party, quota: u32, now: Timestamp) -> 
 
 async fn lease(service: &Service, party: &Party, quota: u32, now: Timestamp) -> Result<Lease> {
     let place = party.place(Counted::Requests, service.keys.routing().await?);
-    let call = scripts::lease(&place, quota, rate::share(quota));
+    let borrowed = service.limiter.borrowed(party);
+    let call = scripts::lease(&place, quota, rate::share(quota).saturating_add(borrowed));
     let leased = scripts::leased(service.state.run(&call).await?)?;
-    Ok(Lease::granted(leased.granted, leased.unleased, leased.left_millis, now))
+    Ok(Lease::granted(leased.granted.saturating_sub(borrowed), leased.unleased, leased.left_millis, now))
 }
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers for a caller's own quota.
@@ -266,9 +267,20 @@ async fn report(
 }
 
 impl Limiter {
-    fn spend(&self, party: &Party, now: Timestamp) -> Spent {
+    /// Spends a permit: of a lease, or on credit where none holds.
+    fn spend(&self, party: &Party, quota: u32, now: Timestamp) -> Spent {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.get_mut(party).map_or(Spent::Exhausted, |lease| lease.spend(now))
+        make_room(&mut leases, |lease| lease.holds(now));
+        let lease = leases.entry(*party).or_insert_with(|| Lease::on_credit(quota, now));
+        if !lease.holds(now) {
+            *lease = Lease::on_credit(quota, now);
+        }
+        lease.spend(now)
+    }
+
+    fn borrowed(&self, party: &Party) -> u32 {
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.get(party).map_or(0, Lease::borrowed)
     }
 
     fn remember(&self, party: &Party, lease: Lease, now: Timestamp) {

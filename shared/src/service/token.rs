@@ -1,6 +1,6 @@
 //! The token endpoint of OAuth (RFC 6749 §6): the refresh token grant, for standard clients.
 
-use super::authenticate::{oauth_client, tag};
+use super::authenticate::{limited_oauth_client, tag};
 use super::inbound::Inbound;
 use super::rate;
 use super::refresh::{self, OnBehalf};
@@ -36,7 +36,7 @@ async fn exchange(service: &Service, inbound: &Inbound, request: GrantRequest) -
     let token = refresh::verify(service, &request.refresh_token).await?;
     let on_behalf = match (&inbound.credential, &request.client_id) {
         (Some(_), _) => {
-            let application = oauth_client(service, inbound).await?;
+            let application = limited_oauth_client(service, inbound).await?;
             if !application.may(Scope::SessionsWrite) {
                 return Err(Error::InsufficientScope(Scope::SessionsWrite));
             }

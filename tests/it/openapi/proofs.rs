@@ -7,6 +7,7 @@ use super::api::Api;
 use super::contract::{document, operations, resolve};
 
 const USER: &str = "alice";
+const DEVICE: &str = "phone";
 
 /// An operation that holders may call.
 struct Operation {
@@ -24,7 +25,10 @@ fn holder_operations(session: &SessionTokens) -> Vec<Operation> {
         if !requirements.expect("security").iter().any(|requirement| requirement["accessToken"].is_array()) {
             continue;
         }
-        let path = path.replace("{sessionId}", &session.session_id).replace("{userId}", USER);
+        let path =
+            path.replace("{sessionId}", &session.session_id).replace("{userId}", USER).replace("{deviceId}", DEVICE);
+        let path =
+            if path.ends_with("/share") && method == "DELETE" { format!("{path}?applicationId=nobody") } else { path };
         let request = document().pointer(&format!("{pointer}/requestBody"));
         let body = request.map(|_| {
             let (_, request) = resolve(&format!("{pointer}/requestBody"));
@@ -44,7 +48,7 @@ async fn every_operation_of_holders_demands_the_proof_of_a_bound_session() {
     let stack = Stack::builder().with_policy(policy).start().await;
     let api = Api::new(&stack);
     let key = ClientKey::new();
-    let new = json!({ "userId": USER, "dpopJkt": key.thumbprint() });
+    let new = json!({ "userId": USER, "dpopJkt": key.thumbprint(), "device": { "deviceId": DEVICE } });
     let probe = SessionTokens::from_created(&api.app("POST", "/sessions", |r| r.json(&new)).await);
     let operations = holder_operations(&probe).len();
     assert!(operations >= 6, "{operations}");
@@ -54,6 +58,10 @@ async fn every_operation_of_holders_demands_the_proof_of_a_bound_session() {
         let token = &session.access_token;
         let with = |request: integration_tests::Request| {
             let request = request.header("if-match", "*");
+            let request = match path.ends_with("/lock") {
+                true => request.header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA"),
+                false => request,
+            };
             match &body {
                 Some((media_type, body)) => request.body(media_type, body.to_string().as_bytes()),
                 None => request,

@@ -22,8 +22,6 @@ async fn expect_refusals(stack: &Stack, session: &SessionTokens) {
     expect_away("create", &app.create_session(json!({ "userId": "ada" })).await);
     let patched = app.patch(&session.session_id, "\"1\"", json!({ "data": { "more": 1 } })).await;
     expect_away("patch", &patched);
-    let by_device = app.request("DELETE", "/sessions/user/ada?deviceId=phone").send().await;
-    expect_away("end those of a device", &by_device);
     let by_holder = app.request("DELETE", "/sessions/user/ada").bearer(&session.access_token).send().await;
     expect_away("end all as a holder, whose own session can not be checked", &by_holder);
 }
@@ -48,21 +46,26 @@ async fn f_03_without_redis_only_ends_are_accepted_and_they_hold_from_the_first_
         let (ended, revoked) = (session_with_data(app, &user).await, session_with_data(app, &user).await);
         let others = format!("other user of {name}");
         let (first, second) = (session_with_data(app, &others).await, session_with_data(app, &others).await);
+        let owner = format!("device-of-{name}").replace(' ', "-");
+        let on_device = json!({ "userId": owner, "device": { "deviceId": "phone" } });
+        let on_device = SessionTokens::from_created(&app.create_session(on_device).await);
         stack.redis_proxy().go_offline().await;
         app.delete(&ended.session_id).await.expect(202);
         app.delete(&ended.session_id).await.expect(202);
         app.revoke(&revoked.refresh_token).await.expect(200);
         app.delete_user_sessions(&others).await.expect(202);
-        assert_eq!(pending(&stack).await, 3, "{name}");
+        let by_device = format!("/sessions/user/{owner}?deviceId=phone");
+        app.request("DELETE", &by_device).send().await.expect(202);
+        assert_eq!(pending(&stack).await, 4, "{name}");
         stack.redis_proxy().go_online().await;
         // The first request that any environment serves, by this function.
-        for session in [&ended, &revoked, &first, &second] {
+        for session in [&ended, &revoked, &first, &second, &on_device] {
             expect_dead(name, session, &check(app, session, name).send().await);
         }
         assert_eq!(pending(&stack).await, 0, "{name}");
-        assert_eq!(count_of(&stack, "session.ended").await, events_before + 4, "{name}: one event each");
-        events_before += 4;
-        for session in [&ended, &revoked, &first, &second] {
+        assert_eq!(count_of(&stack, "session.ended").await, events_before + 5, "{name}: one event each");
+        events_before += 5;
+        for session in [&ended, &revoked, &first, &second, &on_device] {
             let fresh = check(app, session, "get").on_environment(1).send().await;
             expect_dead("get", session, &fresh);
         }

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Updated, Writer};
+use shared::core::attributes::Attributes;
 use shared::core::context::ContextDigests;
 use shared::core::record::{Header, SessionRecord};
 use shared::core::risk::{Commitment, Event, unjudged};
@@ -56,8 +57,10 @@ fn judgement(rng: &mut StdRng, record: &SessionRecord) -> Commitment {
         device: random_digest(rng),
         ..record.header.clone()
     };
+    // A judgement is no authentication.
+    let attributes = Attributes { auth_time: record.attributes.auth_time, ..random_attributes(rng) };
     Commitment {
-        record: SessionRecord { header, attributes: random_attributes(rng), sealed: Vec::new() },
+        record: SessionRecord { header, attributes, sealed: Vec::new() },
         history: rng.random_bool(0.5).then(|| b"judged history".to_vec()),
         event: pick(rng, &[Event::None, Event::ContextChanged, Event::Raised, Event::Shadowed]),
         detail: "step_up,score=60".to_owned(),
