@@ -6,7 +6,7 @@ use integration_tests::{Stack, json, settings};
 use tokio::process::Command;
 
 const SECTION: &str = "## A tour in five minutes";
-const SCOPES: [&str; 4] = ["sessions:create", "sessions:read", "sessions:write", "users:manage"];
+const SCOPES: [&str; 5] = ["sessions:create", "sessions:read", "sessions:write", "users:manage", "devices:manage"];
 /// Stands for any text.
 const WILDCARD: char = '…';
 
