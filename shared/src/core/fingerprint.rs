@@ -51,6 +51,8 @@ pub struct Fingerprint {
 pub struct Comparison {
     /// Weight of the equal components in percent of those known to both; 100 when there are none.
     pub similarity: u32,
+    /// Whether there are any.
+    pub comparable: bool,
     /// Another client or another operating system.
     pub other_kind: bool,
     /// The same client on the same system, in an older major version.
@@ -128,6 +130,7 @@ impl Fingerprint {
         let other_kind = equal(FAMILY) == Some(false) || equal(SYSTEM) == Some(false);
         Comparison {
             similarity: (100 * same).checked_div(known).unwrap_or(100),
+            comparable: known > 0,
             other_kind,
             downgraded: equal(FAMILY) == Some(true) && !other_kind && later.major != 0 && later.major < self.major,
         }
@@ -241,7 +244,7 @@ mod tests {
         let base = of(CHROME, "de", None);
         let with = |agent: &str| base.compare(&of(agent, "de", None));
         let updated = with(&CHROME.replace("131", "132"));
-        assert_eq!(updated, Comparison { similarity: 100, other_kind: false, downgraded: false });
+        assert_eq!(updated, Comparison { similarity: 100, comparable: true, other_kind: false, downgraded: false });
         assert!(with(&CHROME.replace("131", "99")).downgraded);
         assert!(with(&CHROME.replace("Windows NT 10.0", "X11; Linux")).drifted());
         assert!(with("curl/8.5").drifted());

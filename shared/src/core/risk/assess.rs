@@ -81,7 +81,9 @@ pub fn of_change(record: &SessionRecord, scene: &Scene) -> Signals {
     let before = record.attributes.fingerprint();
     let compared = before.as_ref().map(|before| before.compare(&scene.fingerprint));
     let drifted = compared.is_some_and(|compared| compared.drifted());
-    let other_device = differs(record.header.device, scene.digests.device);
+    // Holders do not tell the fingerprint that their application stated: what a request leaves out makes no other device.
+    let same_device = compared.is_some_and(|compared| compared.comparable && compared.similarity == 100);
+    let other_device = !same_device && differs(record.header.device, scene.digests.device);
     let new_device = other_device && is_new_device(scene);
     let mut signals = of_user(scene)
         .and(Signal::FingerprintDrift, drifted)
