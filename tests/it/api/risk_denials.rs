@@ -1,6 +1,7 @@
 //! T-74: a quarantined session is of no use to anybody but its application, and can be ended.
 
 use integration_tests::{Stack, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::risk::{CHROME, ELSEWHERE, HOME, begin, read, refresh, risk};
 use super::session_path;
@@ -29,6 +30,8 @@ async fn t_74_nothing_works_while_quarantined_but_the_end() {
     let change = json!({ "data": { "a": 1 } });
     own("PUT", &session_path(id)).json(&change).send().await.expect_problem(401, QUARANTINED);
     own("PATCH", &session_path(id)).json(&change).send().await.expect_problem(401, QUARANTINED);
+    let lock = own("POST", &format!("{}/lock", session_path(id))).json(&json!({}));
+    lock.send().await.expect_problem(401, QUARANTINED);
     own("GET", "/sessions/user/ada").send().await.expect_problem(401, QUARANTINED);
     own("GET", &session_path(&other.session_id)).send().await.expect_problem(401, QUARANTINED);
     own("DELETE", &session_path(&other.session_id)).send().await.expect_problem(401, QUARANTINED);
@@ -43,6 +46,24 @@ async fn t_74_nothing_works_while_quarantined_but_the_end() {
     // Whoever holds it may end it.
     own("DELETE", &session_path(id)).send().await.expect(204);
     stack.app.get(id).await.expect_problem(404, "session_ended");
+}
+
+/// T-74: the user's own re-authentication is the way out, from wherever the user is.
+#[tokio::test]
+async fn t_74_a_step_up_lifts_the_quarantine_where_the_user_is() {
+    let stack = Stack::start().await;
+    let session = begin(&stack, "ada").await;
+    read(&stack, &session, ELSEWHERE, "curl/8.5").send().await.expect_problem(401, QUARANTINED);
+    let at = (stack.now() + time::Duration::seconds(2)).format(&Rfc3339).expect("an instant");
+    let path = format!("{}/step-up", session_path(&session.session_id));
+    let stepped = stack.app.request("POST", &path).json(&json!({ "authTime": at })).send().await.expect(200).json();
+    let token = stepped["accessToken"].as_str().expect("a token");
+    let again = |address: &str, token: &str| {
+        stack.request("GET", &session_path(&session.session_id)).bearer(token).source_ip(address).user_agent("curl/8.5")
+    };
+    let seen = again(ELSEWHERE, token).send().await.expect(200).json();
+    assert!(seen.get("risk").is_none(), "{seen}");
+    again(ELSEWHERE, &session.access_token).send().await.expect_problem(401, "credential_invalid");
 }
 
 /// T-01: a resource server that states who presented the token needs no other check.
