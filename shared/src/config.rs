@@ -52,6 +52,13 @@ pub struct PostgresConfig {
     pub audit_retention_months: u32,
 }
 
+/// Where addresses are.
+#[derive(Clone, Default)]
+pub struct GeoConfig {
+    /// The bytes of an MMDB file.
+    pub database: Option<Vec<u8>>,
+}
+
 /// AWS access: what Lambda puts into the environment.
 #[derive(Clone)]
 pub struct AwsConfig {
@@ -178,6 +185,29 @@ impl PostgresConfig {
     }
 }
 
+impl GeoConfig {
+    /// Reads the file of `GEOIP_DATABASE`.
+    pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
+        Ok(GeoConfig { database: file(source, "GEOIP_DATABASE")? })
+    }
+}
+
+/// The SHA-256, in hexadecimal, of the secret by which CloudFront proves itself; a digest is no secret.
+pub fn origin_digest(source: &impl Source) -> Result<Option<[u8; 32]>, ConfigError> {
+    const VARIABLE: &str = "CLOUDFRONT_ORIGIN_DIGEST";
+    let Some(text) = source.get(VARIABLE) else { return Ok(None) };
+    let mut digest = [0; 32];
+    let pairs = text.as_bytes().chunks_exact(2);
+    let whole = text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    for (byte, pair) in digest.iter_mut().zip(pairs).filter(|_| whole) {
+        *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
+    }
+    match whole {
+        true => Ok(Some(digest)),
+        false => Err(ConfigError { variable: VARIABLE, problem: "must be 64 hexadecimal digits".into() }),
+    }
+}
+
 /// The stack's name: part of every KMS encryption context.
 pub fn stack_name(source: &impl Source) -> Result<String, ConfigError> {
     required(source, "STACK_NAME")
@@ -235,6 +265,20 @@ mod tests {
             public_url(&Listed(&[("PUBLIC_URL", "https://x/")])).err().map(|error| error.variable),
             Some("PUBLIC_URL")
         );
+        let digest = "00ff".repeat(16);
+        struct Digest(String);
+        impl Source for Digest {
+            fn get(&self, _: &str) -> Option<String> {
+                Some(self.0.clone())
+            }
+        }
+        assert_eq!(origin_digest(&Listed(&[])), Ok(None));
+        assert!(matches!(origin_digest(&Digest(digest)), Ok(Some(bytes)) if bytes[..2] == [0, 255]));
+        for wrong in ["00", "x", "zz"] {
+            let wrong = origin_digest(&Digest(wrong.repeat(32))).err().map(|error| error.variable);
+            assert!(wrong.is_none() || wrong == Some("CLOUDFRONT_ORIGIN_DIGEST"));
+        }
+        assert!(origin_digest(&Digest("zz".repeat(32))).is_err() && origin_digest(&Digest("00".into())).is_err());
         let months =
             PostgresConfig::from(&Listed(&[("DATABASE_URL", "postgres://x"), ("AUDIT_RETENTION_MONTHS", "0")]));
         assert_eq!(months.err().map(|error| error.variable), Some("AUDIT_RETENTION_MONTHS"));

@@ -3,6 +3,7 @@
 use crate::core::application::Scope;
 use crate::core::end_reason::EndReason;
 use crate::core::json::FieldError;
+use crate::core::risk::Signals;
 
 /// A dependency that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +119,12 @@ pub enum Error {
     /// The idempotency key stood for another payload.
     #[error("idempotency key reused")]
     IdempotencyKeyReused,
+    /// The session is bound to the network it began at, and the request comes from another one.
+    #[error("bound to another network")]
+    BindingMismatch,
+    /// The session may do nothing but re-authenticate.
+    #[error("session quarantined: {:?}", .0.words())]
+    SessionQuarantined(Signals),
     /// The asserted authentication is too old, or not later than the recorded one.
     #[error("stale step-up")]
     StepUpStale,

@@ -1,6 +1,7 @@
 //! The HTTP API as its callers see it.
 
 mod access_tokens;
+mod binding;
 mod callers;
 mod create;
 mod dbsc;
@@ -27,6 +28,9 @@ mod probing;
 mod rate_limits;
 mod refresh;
 mod revocation;
+mod risk;
+mod risk_denials;
+mod risk_places;
 mod sessions;
 mod sharing;
 mod step_up;

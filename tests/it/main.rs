@@ -12,6 +12,7 @@ mod outages;
 mod races;
 mod readme;
 mod repository;
+mod risk;
 mod round_trips;
 mod script_bench;
 mod scripts_twin;

@@ -5,6 +5,7 @@ mod answers_devices;
 mod answers_locks;
 mod answers_oauth;
 mod answers_rates;
+mod answers_risk;
 mod answers_sessions;
 mod answers_sharing;
 mod answers_users;

@@ -218,6 +218,48 @@ async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     costs(&stack, "replay, with its ledger entry", stated(&second, "203.0.113.11"), 401, replayed).await;
 }
 
+/// 8.2.4: the next request is judged, and an unchanged context costs nothing for it.
+#[tokio::test]
+async fn asvs_8_2_4_a_holder_whose_context_changed_costs_one_round_trip_more_once() {
+    let stack = counted().await;
+    let app = &stack.app;
+    let body = json!({ "userId": "ada", "client": { "ip": "203.0.113.10", "userAgent": "agent/1" } });
+    let session = SessionTokens::from_created(&app.create_session(body.clone()).await);
+    let from = |request: Request, address: &str| {
+        request.bearer(&session.access_token).source_ip(address).user_agent("agent/1")
+    };
+    from(get(app, &session), "203.0.113.10").send().await.expect(200);
+    app.put(&session.session_id, "\"1\"", json!({ "data": {} })).await.expect(200);
+    app.list("ada").await.expect(200);
+    // The first judgement of each function brings its script along.
+    from(get(app, &session), "192.0.2.1").send().await.expect(200);
+    costs(&stack, "equal context", from(get(app, &session), "192.0.2.9"), 200, Cost::redis(1)).await;
+    costs(&stack, "changed context", from(get(app, &session), "198.51.100.7"), 200, Cost::redis(2)).await;
+    costs(&stack, "judged", from(get(app, &session), "198.51.100.7"), 200, Cost::redis(1)).await;
+    costs(&stack, "by an application", get(app, &session), 200, Cost::redis(1)).await;
+    let put = |address: &str| from(change(app, "PUT", &session, "*", json!({})), address);
+    put("203.0.113.10").send().await.expect(200);
+    let put =
+        |version: u32, address: &str| from(change(app, "PUT", &session, &format!("\"{version}\""), json!({})), address);
+    costs(&stack, "PUT, equal context", put(3, "203.0.113.11"), 200, Cost::redis(1)).await;
+    costs(&stack, "PUT, changed context", put(4, "192.0.2.1"), 200, Cost::redis(2)).await;
+    let list = |address: &str| from(app.request("GET", "/sessions/user/ada"), address);
+    costs(&stack, "list, equal context", list("192.0.2.2"), 200, Cost::redis(1)).await;
+    let stated = |address: &str| {
+        let form = [("token", session.access_token.as_str()), ("client_ip", address), ("client_user_agent", "agent/1")];
+        app.request("POST", "/introspect").form(&form)
+    };
+    stated("203.0.113.10").send().await.expect(200);
+    costs(&stack, "introspection, equal context", stated("203.0.113.77"), 200, Cost::redis(1)).await;
+    costs(&stack, "introspection, changed context", stated("192.0.2.1"), 200, Cost::redis(2)).await;
+    let create = |agent: &str| {
+        let body = json!({ "userId": "ada", "client": { "ip": "203.0.113.10", "userAgent": agent } });
+        app.request("POST", "/sessions").json(&body)
+    };
+    costs(&stack, "create with a known context", create("agent/1"), 201, Cost::redis(1)).await;
+    costs(&stack, "create with a new device: allowed", create("other/1"), 201, Cost::redis(1)).await;
+}
+
 #[tokio::test]
 async fn an_end_is_one_round_trip_and_one_ledger_entry() {
     let stack = counted().await;

@@ -22,7 +22,9 @@ use shared::core::device::TrustLevel;
 use shared::core::device_tag::DeviceTag;
 use shared::core::end_reason::{self, EndReason};
 use shared::core::id::{Bucket, SessionId, UserSlot, UserTag};
+use shared::core::place::Place;
 use shared::core::record::{HEADER_BYTES, Header, KEY_BOUND, SessionRecord, State};
+use shared::core::risk::{Note, Signals, Verdict};
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 use shared::service::state::run_on;
@@ -52,6 +54,7 @@ pub struct Event {
     pub user: String,
     pub application: String,
     pub common: String,
+    pub detail: String,
 }
 
 impl Bench {
@@ -195,6 +198,7 @@ fn event(fields: &[String]) -> Event {
         user: field("u"),
         application: field("a"),
         common: field("c"),
+        detail: fields.chunks_exact(2).find(|pair| pair[0] == "d").map(|pair| pair[1].clone()).unwrap_or_default(),
     };
     assert!(EVENT_TYPES.contains(&event.kind.as_str()), "not in the vocabulary: {event:?}");
     assert!(event.reason.is_empty() || EndReason::parse(&event.reason).is_some(), "not a reason: {event:?}");
@@ -274,6 +278,11 @@ pub fn random_attributes(rng: &mut StdRng) -> Attributes {
         address_prefix: text(rng),
         user_agent: text(rng),
         jkt: rng.random_bool(0.3).then(|| pick(rng, &["key-A", "key-B"]).to_owned()),
+        seen: rng.random_bool(0.3).then(|| unknown.clone()),
+        risk: rng
+            .random_bool(0.3)
+            .then(|| Note { verdict: Verdict::StepUp, reasons: Signals::from_bits(rng.random()) }),
+        place: rng.random_bool(0.3).then(|| Place::new("AT", Some("Linz"), None, 100).expect("a place")),
         device_tag: rng.random_bool(0.7).then(|| pick(rng, &[DEVICE, ANOTHER_DEVICE])).map(DeviceTag::from_bytes),
         device_key: rng.random_bool(0.1).then_some([7; 64]),
         unknown: match rng.random_bool(0.5) {

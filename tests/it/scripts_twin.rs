@@ -10,6 +10,8 @@ mod end;
 mod end_device;
 #[path = "scripts_twin/families.rs"]
 mod families;
+#[path = "scripts_twin/judge.rs"]
+mod judge;
 #[path = "scripts_twin/list.rs"]
 mod list;
 #[path = "scripts_twin/lock.rs"]

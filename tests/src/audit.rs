@@ -29,7 +29,7 @@ pub async fn rows(client: &Client) -> Vec<Row> {
     let rows = client
         .query(
             "SELECT chain_group, sequence, event_id, occurred_at, event_type, application_id, subject, session_id, \
-             actor, reason, request_id, queued_at, hash FROM audit_events ORDER BY chain_group, sequence, event_id",
+             actor, reason, request_id, queued_at, hash, detail FROM audit_events ORDER BY chain_group, sequence, event_id",
             &[],
         )
         .await
@@ -49,6 +49,7 @@ pub async fn rows(client: &Client) -> Vec<Row> {
                 actor: row.get(8),
                 reason: row.get(9),
                 request_id: row.get(10),
+                detail: row.get::<_, Option<String>>(13).unwrap_or_default(),
             },
             queued_at: row.get(11),
             hash: row.get(12),
@@ -66,7 +67,7 @@ struct Anchor {
 }
 
 enum Link {
-    Row(Row),
+    Row(Box<Row>),
     Anchor(Anchor),
 }
 
@@ -81,7 +82,7 @@ pub async fn violations(client: &Client) -> Vec<String> {
         if !ids.insert(row.event.event_id.clone()) {
             found.push(format!("event {} has two rows", row.event.event_id));
         }
-        if chains.entry(group).or_default().insert(sequence, Link::Row(row)).is_some() {
+        if chains.entry(group).or_default().insert(sequence, Link::Row(Box::new(row))).is_some() {
             found.push(format!("chain {group} has two rows {sequence}"));
         }
     }

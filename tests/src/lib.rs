@@ -22,6 +22,7 @@
 //! | [`http_front`] | real HTTP before the gateway, for clients that are programs of their own |
 //! | [`client_key`] | a client's key and its proofs of possession |
 //! | [`clock`] | the wall clock of the processes |
+//! | [`mmdb`] | a file of places |
 //! | [`audit`] | rows of the audit, and whether its chains are whole |
 //! | [`response_rules`] | what every HTTP response must look like |
 //! | [`secrets`] | credentials that must never reach a log |
@@ -38,6 +39,7 @@ pub mod fleet;
 pub mod gateway;
 pub mod http_front;
 pub mod journey;
+pub mod mmdb;
 pub mod proxy;
 pub mod request;
 pub mod response;

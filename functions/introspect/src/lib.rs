@@ -19,6 +19,7 @@ pub async fn handle(service: &Service, request: Request) -> std::result::Result<
 async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body>> {
     incoming.only_query(&[])?;
     let form = token_form(incoming)?;
-    let answer = introspect(service, &form.inbound, &form.token).await?;
+    let client = form.client()?;
+    let answer = introspect(service, &form.inbound, &form.token, client.as_ref()).await?;
     Ok(json(StatusCode::OK, &answer))
 }

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod dynamodb;
+pub mod geo;
 pub mod http;
 pub mod jobs;
 pub mod kms;

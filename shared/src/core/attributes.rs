@@ -3,6 +3,9 @@
 //! Unknown tags are kept and written back, so a release that is one version behind loses nothing.
 
 use super::device_tag::DeviceTag;
+use super::fingerprint::Fingerprint;
+use super::place::Place;
+use super::risk::Note;
 use super::time::Timestamp;
 
 /// The attributes of a session.
@@ -30,6 +33,12 @@ pub struct Attributes {
     pub user_agent: Option<String>,
     /// RFC 7638 thumbprint of the key that the session is bound to (`cnf.jkt`).
     pub jkt: Option<String>,
+    /// What the session was last seen with, as bytes: see [`Attributes::fingerprint`].
+    pub seen: Option<Vec<u8>>,
+    /// The judgement behind the session's standing, or the last one in shadow mode.
+    pub risk: Option<Note>,
+    /// Where the session was last seen.
+    pub place: Option<Place>,
     /// The device as keys and scripts know it ([`super::device_tag::DeviceTag`]).
     pub device_tag: Option<DeviceTag>,
     /// The key itself, when it is a browser's (Device Bound Session Credentials): a point on P-256.
@@ -49,6 +58,9 @@ const DEVICE_TYPE: u8 = 8;
 const ADDRESS_PREFIX: u8 = 9;
 const USER_AGENT: u8 = 10;
 const JKT: u8 = 11;
+const SEEN: u8 = 13;
+const RISK: u8 = 14;
+const PLACE: u8 = 15;
 const DEVICE_TAG: u8 = 12;
 const DEVICE_KEY: u8 = 20;
 
@@ -81,6 +93,15 @@ impl Attributes {
         if let Some(instant) = self.auth_time {
             push(&mut bytes, AUTH_TIME, &instant.millis().to_be_bytes());
         }
+        if let Some(seen) = &self.seen {
+            push(&mut bytes, SEEN, seen);
+        }
+        if let Some(note) = &self.risk {
+            push(&mut bytes, RISK, &note.encode());
+        }
+        if let Some(place) = &self.place {
+            push(&mut bytes, PLACE, &place.encode());
+        }
         if let Some(device) = self.device_tag {
             push(&mut bytes, DEVICE_TAG, device.bytes());
         }
@@ -91,6 +112,18 @@ impl Attributes {
             push(&mut bytes, *tag, value);
         }
         bytes
+    }
+
+    /// The fingerprint that the session was last seen with. One of another version is none: it is no evidence.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        Fingerprint::decode(self.seen.as_deref()?)
+    }
+
+    /// Keeps a fingerprint, unless it says nothing.
+    pub fn set_fingerprint(&mut self, fingerprint: &Fingerprint) {
+        if !fingerprint.is_empty() {
+            self.seen = Some(fingerprint.encode());
+        }
     }
 
     /// Reads what [`Attributes::encode`] wrote; `None` when the bytes are not such fields.
@@ -119,6 +152,9 @@ impl Attributes {
             ADDRESS_PREFIX => self.address_prefix = Some(text()?),
             USER_AGENT => self.user_agent = Some(text()?),
             JKT => self.jkt = Some(text()?),
+            SEEN => self.seen = Some(value.to_vec()),
+            RISK if Note::decode(value).is_some() => self.risk = Note::decode(value),
+            PLACE if Place::decode(value).is_some() => self.place = Place::decode(value),
             DEVICE_TAG => self.device_tag = Some(DeviceTag::from_bytes(value.try_into().ok()?)),
             DEVICE_KEY => self.device_key = Some(value.try_into().ok()?),
             _ => self.unknown.push((tag, value.to_vec())),
@@ -152,6 +188,9 @@ mod tests {
             address_prefix: Some("203.0.113.0/24".into()),
             user_agent: Some("agent".into()),
             jkt: Some("thumbprint".into()),
+            seen: Some(vec![9, 9]),
+            risk: Note::decode(&[2, 0, 5]),
+            place: Place::new("AT", Some("Vienna"), None, crate::core::place::ACCURACY_KM_DEFAULT),
             device_tag: Some(DeviceTag::from_bytes([7; 8])),
             device_key: Some([9; 64]),
             unknown: vec![(200, vec![1, 2, 3])],

@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 24] = [
+pub const EVENT_TYPES: [&str; 27] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -14,6 +14,9 @@ pub const EVENT_TYPES: [&str; 24] = [
     "session.ended",
     "refresh.replayed",
     "user.revoked",
+    "session.risk_raised",
+    "session.risk_shadowed",
+    "session.binding_refused",
     "device.registered",
     "device.changed",
     "device.revoked",
@@ -81,6 +84,8 @@ pub struct AuditEvent {
     pub reason: String,
     /// The request it belongs to.
     pub request_id: String,
+    /// More about it in words of this service, separated by commas; empty when there is nothing more.
+    pub detail: String,
 }
 
 /// The hash before the first event of a chain.
@@ -88,13 +93,15 @@ pub const GENESIS: [u8; 32] = [0; 32];
 
 impl AuditEvent {
     /// The hash of this event at its place in a chain: SHA-256 over the previous hash, the sequence number and every
-    /// field, each with its length in front.
+    /// field, each with its length in front. An empty detail is left out, as in rows from before there was one.
     pub fn chain_hash(&self, previous: &[u8; 32], sequence: i64) -> [u8; 32] {
-        crypto::hash(&[
+        let place = sequence.to_be_bytes();
+        let occurred_at = self.occurred_at.millis().to_be_bytes();
+        let mut fields: Vec<&[u8]> = vec![
             previous,
-            &sequence.to_be_bytes(),
+            &place,
             self.event_id.as_bytes(),
-            &self.occurred_at.millis().to_be_bytes(),
+            &occurred_at,
             self.event_type.as_bytes(),
             self.application_id.as_bytes(),
             self.subject.as_bytes(),
@@ -102,7 +109,11 @@ impl AuditEvent {
             self.actor.as_bytes(),
             self.reason.as_bytes(),
             self.request_id.as_bytes(),
-        ])
+        ];
+        if !self.detail.is_empty() {
+            fields.push(self.detail.as_bytes());
+        }
+        crypto::hash(&fields)
     }
 }
 
@@ -121,13 +132,14 @@ mod tests {
             actor: "application".into(),
             reason: String::new(),
             request_id: "r".into(),
+            detail: String::new(),
         }
     }
 
     #[test]
     fn the_chain_covers_every_field_and_the_place() {
         let hash = event().chain_hash(&GENESIS, 1);
-        let changes: [fn(&mut AuditEvent); 9] = [
+        let changes: [fn(&mut AuditEvent); 10] = [
             |e| e.event_id.push('x'),
             |e| e.occurred_at = Timestamp::from_millis(2),
             |e| e.event_type.push('x'),
@@ -137,6 +149,7 @@ mod tests {
             |e| e.actor.push('x'),
             |e| e.reason.push('x'),
             |e| e.request_id.push('x'),
+            |e| e.detail.push('x'),
         ];
         for change in changes {
             let mut changed = event();

@@ -173,6 +173,7 @@ impl Family {
         merged.header = self.merged(&record.header);
         merged.attributes.application_id = self.application_id.as_str().to_owned();
         merged.attributes.jkt = None;
+        merged.attributes.seen = None;
         merged
     }
 }

@@ -25,9 +25,11 @@
 //!
 //! Order is by generation, never by clock; the clock only closes the window of cases 8 and 14.
 
+use super::context::differs;
 use super::end_reason::EndReason;
 use super::family::Family;
 use super::record::{Header, KEY_BOUND, SHARED, State};
+use super::risk::Event;
 use super::session::{Liveness, liveness};
 use super::standing::Standing;
 use super::time::Timestamp;
@@ -62,6 +64,27 @@ pub struct Judged {
     pub score: u8,
     /// The user's history with this context added; `None` leaves it.
     pub history: Option<Vec<u8>>,
+    /// The record's attributes after the judgement; `None` leaves them.
+    pub attributes: Option<Vec<u8>>,
+    /// What the audit hears of the judgement.
+    pub event: Event,
+    /// The event's detail.
+    pub detail: String,
+}
+
+impl Judged {
+    /// The judgement that nothing speaks against the context, and that leaves everything else.
+    pub fn allowed(revision: u32) -> Self {
+        Judged {
+            revision,
+            standing: Standing::Good,
+            score: 0,
+            history: None,
+            attributes: None,
+            event: Event::ContextChanged,
+            detail: String::new(),
+        }
+    }
 }
 
 /// The verdict. `generation` is the one to hand out.
@@ -180,11 +203,6 @@ fn superseded(superseded: u32, presented: u32, inside: bool) -> bool {
     superseded != 0 && (presented == superseded || (presented.saturating_add(1) == superseded && inside))
 }
 
-/// Whether two context digests contradict; an unknown side never does.
-fn differs(recorded: [u8; 8], presented: [u8; 8]) -> bool {
-    recorded != [0; 8] && presented != [0; 8] && recorded != presented
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,7 +255,7 @@ mod tests {
     }
 
     fn allowed(revision: u32) -> Judged {
-        Judged { revision, standing: Standing::Good, score: 0, history: None }
+        Judged::allowed(revision)
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub fn decide(
     };
     let attributes = &mut stepped.attributes;
     attributes.auth_time = Some(at);
+    attributes.risk = None;
     if assertion.acr.is_some() {
         attributes.acr.clone_from(&assertion.acr);
     }

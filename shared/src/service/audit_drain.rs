@@ -175,6 +175,10 @@ fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
             actor: word("actor")?,
             reason: field("r")?,
             request_id: word("requestId")?,
+            detail: match entry.contains_key("d") {
+                true => field("d")?,
+                false => String::new(),
+            },
         },
     })
 }

@@ -9,6 +9,7 @@ use crate::core::access_token::{self, Claims, Confirmation};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
 use crate::core::id::{ApplicationId, SessionId};
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
@@ -48,6 +49,16 @@ pub struct Holder {
     pub session: SessionId,
     /// The application of the token.
     pub application: Arc<Application>,
+    /// The request it makes.
+    pub origin: Box<Origin>,
+}
+
+/// What a session's next step is judged by.
+pub struct Origin {
+    /// Where the request comes from, and with what.
+    pub client: ClientContext,
+    /// The request's id, for the audit.
+    pub request_id: String,
 }
 
 impl Caller {
@@ -134,8 +145,8 @@ async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
             let key = ApplicationKey::parse(token).ok_or(Error::CredentialInvalid("malformed application key"))?;
             Ok(Caller::Application(by_key(service, &key, now).await?))
         }
-        Some(Credential::Bearer(token)) => Ok(Caller::Holder(bearer(service, token, now).await?)),
-        Some(Credential::Cookie(token)) => Ok(Caller::Holder(by_cookie(service, token, now).await?)),
+        Some(Credential::Bearer(token)) => Ok(Caller::Holder(bearer(service, inbound, token).await?)),
+        Some(Credential::Cookie(token)) => Ok(Caller::Holder(by_cookie(service, inbound, token).await?)),
         Some(Credential::Dpop(token)) => Ok(Caller::Holder(prover(service, inbound, token).await?)),
     }
 }
@@ -198,8 +209,8 @@ pub async fn verify_token(service: &Service, token: &str, now: Timestamp) -> Res
 }
 
 /// The holder of a token that needs no key. One that does is worth nothing as a Bearer token (T-15).
-async fn bearer(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
-    let holder = holder(service, token, now).await?;
+async fn bearer(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, inbound, token).await?;
     match &holder.claims.cnf {
         None => Ok(holder),
         Some(_) => Err(Error::CredentialInvalid("a token that is bound to a key, presented as Bearer")),
@@ -208,7 +219,7 @@ async fn bearer(service: &Service, token: &str, now: Timestamp) -> Result<Holder
 
 /// The holder of a token and of the key that it is bound to.
 async fn prover(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
-    let holder = holder(service, token, inbound.now).await?;
+    let holder = holder(service, inbound, token).await?;
     let Some(Confirmation::Proof(jkt)) = &holder.claims.cnf else {
         return Err(Error::CredentialInvalid("a token that needs no proof, presented as DPoP"));
     };
@@ -222,15 +233,16 @@ async fn prover(service: &Service, inbound: &Inbound, token: &str) -> Result<Hol
 }
 
 /// The holder of a cookie that was given out for the key of a browser. No other token is good as a cookie.
-async fn by_cookie(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
-    let holder = holder(service, token, now).await?;
+async fn by_cookie(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let holder = holder(service, inbound, token).await?;
     match &holder.claims.cnf {
         Some(Confirmation::Cookie(_)) => Ok(holder),
         Some(Confirmation::Proof(_)) | None => Err(Error::CredentialInvalid("a token that is no cookie, as a cookie")),
     }
 }
 
-async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder> {
+async fn holder(service: &Service, inbound: &Inbound, token: &str) -> Result<Holder> {
+    let now = inbound.now;
     let claims = verify_token(service, token, now).await?;
     let session = SessionId::parse(&claims.sid).ok_or(Error::CredentialInvalid("sid out of grammar"))?;
     let id = ApplicationId::parse(&claims.client_id).ok_or(Error::CredentialInvalid("client_id out of grammar"))?;
@@ -238,5 +250,6 @@ async fn holder(service: &Service, token: &str, now: Timestamp) -> Result<Holder
     let application = application
         .filter(|application| application.status == ApplicationStatus::Active)
         .ok_or(Error::CredentialInvalid("application unknown or disabled"))?;
-    Ok(Holder { claims, session, application })
+    let origin = Origin { client: inbound.client.clone(), request_id: inbound.request_id.clone() };
+    Ok(Holder { claims, session, application, origin: Box::new(origin) })
 }

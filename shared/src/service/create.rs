@@ -6,6 +6,7 @@ use super::devices;
 use super::inbound::Inbound;
 use super::present::{self, SessionView, TokenPair};
 use super::rate;
+use super::risk::Asking;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::dynamodb::devices::{Device, Sighting};
@@ -13,17 +14,20 @@ use crate::adapters::redis::scripts::{self, Claim, Created, Limits};
 use crate::core::application::{Application, Scope};
 use crate::core::attributes::Attributes;
 use crate::core::audit::Actor;
-use crate::core::context::ClientContext;
+use crate::core::context::{ClientContext, Sighting as Seen};
 use crate::core::crypto;
 use crate::core::device::{DeviceType, TrustLevel};
 use crate::core::device_tag::DeviceTag;
 use crate::core::device_trust::{self, Evidence};
 use crate::core::end_reason::EndReason;
+use crate::core::fingerprint::Fingerprint;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
+use crate::core::place::Place;
 use crate::core::policy::{Effective, Timeouts};
 use crate::core::record::{Header, KEY_BOUND, SessionRecord, State as RecordState};
+use crate::core::risk::history::Entry;
 use crate::core::session::{Liveness, liveness};
 use crate::core::standing::Standing;
 use crate::core::time::Timestamp;
@@ -112,14 +116,17 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
         service.keys.routing()
     )?;
     let (_, pseudonym_key) = pseudonyms.active(KeyUse::Pseudonym, now)?;
-    let (mac_key_id, mac_key) = token_ring.active(KeyUse::Mac, now)?;
+    let (mac_key_id, _) = token_ring.active(KeyUse::Mac, now)?;
     let slot = UserSlot::of(pseudonym_key, &application.group_id, &request.user_id);
     let session = SessionId::mint(slot, random::bytes()?, routing);
     let operation = inbound.operation(&Actor::Application)?;
-    let digests = request.client.digests(mac_key);
+    let digests = request.client.digests(routing, &session, application.policy.finest_bits());
+    let place = service.places.locate(&request.client);
+    let seen = Entry::of(request.client.sighting(routing, slot.tag), place.as_ref(), true, now);
+    let seen = Some(seen).filter(|seen| seen.sighting != Seen::default());
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
     let device_tag = request.device.device_id.as_deref().map(|id| DeviceTag::of(pseudonym_key, slot, id));
-    let sighting = sighting(&application, &request);
+    let sighting = sighting(&application, &request, place.as_ref());
     refuse_impossible_timeouts(&application, &request, &sighting)?;
     let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
     let key_bound = request.dpop_jkt.is_some();
@@ -140,7 +147,8 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
         if rules.binding.require_key && !key_bound {
             return Err(Error::field("dpopJkt", "is required by the application's policy"));
         }
-        let record = SessionRecord {
+        let fingerprint = Fingerprint::of(&request.client, routing, &session, rules.binding.bits());
+        let mut record = SessionRecord {
             header: Header {
                 state: RecordState::Active,
                 mac_key_id,
@@ -170,17 +178,34 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
             sealed: sealed.clone(),
             attributes: attributes(&application, &request, device.as_ref(), &sighting, device_tag),
         };
+        record.attributes.set_fingerprint(&fingerprint);
+        record.attributes.place.clone_from(&place);
         let registration =
             device.as_ref().zip(device_tag).and_then(|(device, tag)| registration(slot, device, tag, now));
         let limits = Limits::of(&rules);
-        let call =
-            scripts::create(&session, slot, &record, limits, registration.as_deref(), &operation, claim.as_ref(), now);
+        let call = scripts::create(
+            &session,
+            slot,
+            &record,
+            limits,
+            registration.as_deref(),
+            &operation,
+            claim.as_ref(),
+            seen.as_ref(),
+            now,
+        );
+        let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
+        let (policy, client) = (&application.policy, &request.client);
+        let asking = Asking { policy, client, actor, request_id, session, slot, now, active: false };
         return match scripts::created(slot.bucket, service.state.run(&call).await?)? {
-            Created::Admitted { epoch: _, evicted } => {
+            Created::Admitted { epoch: _, history, evicted } => {
                 record_evictions(service, &record, &evicted, now).await;
+                let record = Box::pin(asking.begin(service, record, &history)).await?;
                 respond(service, session, &record, evicted, offers, now).await
             }
-            Created::Replayed { session, evicted } => replayed(service, session, slot, evicted, offers, now).await,
+            Created::Replayed { session, evicted } => {
+                replayed(service, Asking { session, ..asking }, evicted, offers).await
+            }
             Created::KeyReused => Err(Error::IdempotencyKeyReused),
             Created::LimitReached => Err(Error::SessionLimitReached),
             Created::DeviceChanged => continue,
@@ -192,19 +217,22 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
 /// The session of an earlier call with the same idempotency key.
 async fn replayed(
     service: &Service,
-    session: SessionId,
-    slot: UserSlot,
+    asking: Asking<'_>,
     evicted: Vec<SessionId>,
     offers_binding: bool,
-    now: Timestamp,
 ) -> Result<CreatedSession> {
-    let read = scripts::read(&[session], slot);
-    let (records, epoch) = scripts::read_reply(service.state.command(&read).await?)?;
+    let Asking { session, slot, now, .. } = asking;
+    let read = scripts::read_with_history(&[session], slot);
+    let (records, epoch, history) = scripts::read_with_history_reply(service.state.command(&read).await?)?;
     let record = records.into_iter().next().flatten().ok_or(Error::NotFound)?;
     // The call that evicted them may have lost its reply, and with it the list.
     record_evictions(service, &record, &evicted, now).await;
     match liveness(&record.header, epoch, now) {
-        Liveness::Alive => respond(service, session, &record, evicted, offers_binding, now).await,
+        Liveness::Alive => {
+            // The first call may have ended between creation and judgement.
+            let record = Box::pin(asking.begin(service, record, &history)).await?;
+            respond(service, session, &record, evicted, offers_binding, now).await
+        }
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => {
             Err(Error::SessionEnded { reason, asker: Asker::Application })
         }
@@ -251,13 +279,14 @@ fn refuse_impossible_timeouts(application: &Application, request: &CreateSession
 }
 
 /// What the request says of its device.
-fn sighting(application: &Application, request: &CreateSession) -> Sighting {
+/// Where it is, when the application does not say, is where its address is.
+fn sighting(application: &Application, request: &CreateSession, place: Option<&Place>) -> Sighting {
     let parsed = request.client.user_agent.as_deref().map(user_agent::parse).unwrap_or_default();
     Sighting {
         name: request.device.name.clone(),
         stated_type: request.device.device_type,
         parsed_type: parsed.device_type,
-        place: request.device.place.clone(),
+        place: request.device.place.clone().or_else(|| place.map(|place| place.name.clone())),
         address_prefix: request.client.address_prefix(),
         client: parsed.label,
         jkt: request.dpop_jkt.clone(),
@@ -363,8 +392,7 @@ fn attributes(
         user_agent,
         jkt: request.dpop_jkt.clone(),
         device_tag,
-        device_key: None,
-        unknown: Vec::new(),
+        ..Attributes::default()
     }
 }
 

@@ -7,6 +7,7 @@ use super::inbound::Inbound;
 use super::possession;
 use super::present;
 use super::rate;
+use super::risk;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, KeyBound};
 use crate::core::application::ApplicationStatus;
@@ -102,6 +103,7 @@ pub async fn register(service: &Service, inbound: &Inbound, proof: &str) -> Resu
     }
     let session = registration.session;
     let record = live(service, inbound, session).await?.ok_or(refused("the session is over"))?;
+    risk::refuse_quarantined(&record)?;
     let slot = session.user_slot(service.keys.routing().await?);
     let operation = inbound.operation(&Actor::Holder)?;
     let call = scripts::bind_key(&session, slot, record.header.application_tag, &new.key, &operation, now);
@@ -141,6 +143,8 @@ pub async fn refresh(service: &Service, inbound: &Inbound, session: SessionId, p
     {
         return Err(ask()?);
     }
+    // Told to whoever has the key only. T-74.
+    risk::refuse_quarantined(&record)?;
     if touch_due(&record.header, now) {
         let slot = session.user_slot(service.keys.routing().await?);
         let reply = service.state.run(&scripts::touch(&session, slot, now)).await?;

@@ -1,10 +1,11 @@
 //! Reading a session: one round trip of plain commands, a second one when the activity is due to be recorded.
 
-use super::authenticate::{Caller, authenticate};
+use super::authenticate::{Caller, Holder, authenticate};
 use super::inbound::Inbound;
 use super::present::SessionView;
 use super::rate;
 use super::reach::{Reached, reach};
+use super::risk::{self, Asking};
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::redis::scripts;
@@ -28,8 +29,18 @@ async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Resul
     let slot = session.user_slot(service.keys.routing().await?);
     let mut reached = reached(service, &caller, session, slot, now).await?;
     reached.require(Scope::SessionsRead)?;
+    let adopted = match &caller {
+        Caller::Holder(holder)
+            if holder.session == session && is_owned(&reached) && touch_due(&reached.record.header, now) =>
+        {
+            Asking::of_holder(holder, slot, now).adopt(service, &reached.record).await?
+        }
+        Caller::Holder(_) | Caller::Application(_) => None,
+    };
     let record = &mut reached.record;
-    if touch_due(&record.header, now) {
+    if let Some(adopted) = adopted {
+        *record = adopted;
+    } else if touch_due(&record.header, now) {
         let reply = service.state.run(&scripts::touch(&session, slot, now)).await?;
         if !scripts::touched(&reply)? {
             // It ended between the two round trips; read again to say why.
@@ -54,7 +65,7 @@ pub async fn load(
 }
 
 /// Loads a live session that exists for the caller: its application owns it, or shares it. A holder's own session is
-/// checked in the same command.
+/// checked in the same command, and judged when the holder's context has changed: one round trip more.
 pub async fn reached(
     service: &Service,
     caller: &Caller,
@@ -62,23 +73,59 @@ pub async fn reached(
     slot: UserSlot,
     now: Timestamp,
 ) -> Result<Reached> {
-    let own = caller.own().map(|own| own.session);
+    let holder = match caller {
+        Caller::Application(_) => {
+            let reply = service.state.command(&scripts::read(&[session], slot)).await?;
+            let (records, epoch) = scripts::read_reply(reply)?;
+            return alive(service, session, records.into_iter().next().flatten(), caller, epoch, now).await;
+        }
+        Caller::Holder(holder) => holder,
+    };
     let mut sessions = vec![session];
-    if let Some(own) = own.filter(|own| *own != session) {
+    if holder.session != session {
         // Another user's session lies under another tag; only one's own user's sessions exist for a holder.
-        if own.user_slot(service.keys.routing().await?) != slot {
+        if holder.session.user_slot(service.keys.routing().await?) != slot {
             return Err(Error::NotFound);
         }
-        sessions.push(own);
+        sessions.push(holder.session);
     }
-    let reply = service.state.command(&scripts::read(&sessions, slot)).await?;
-    let (records, epoch) = scripts::read_reply(reply)?;
+    let reply = service.state.command(&scripts::read_with_history(&sessions, slot)).await?;
+    let (records, epoch, history) = scripts::read_with_history_reply(reply)?;
     let mut records = records.into_iter();
     let record = records.next().flatten();
-    if let (Some(own), Some(record)) = (own, records.next()) {
-        alive(service, own, record, caller, epoch, now).await?;
+    let asking = Asking::of_holder(holder, slot, now);
+    if let Some(own) = records.next() {
+        let own = alive(service, holder.session, own, caller, epoch, now).await?;
+        admitted(service, holder, &asking, own, history).await?;
+        return alive(service, session, record, caller, epoch, now).await;
     }
-    alive(service, session, record, caller, epoch, now).await
+    let own = alive(service, session, record, caller, epoch, now).await?;
+    admitted(service, holder, &asking, own, history).await
+}
+
+/// A holder's own session that may go on from this context. What another application shares is not judged, and refused
+/// all the same while it is quarantined.
+async fn admitted(
+    service: &Service,
+    holder: &Holder,
+    asking: &Asking<'_>,
+    own: Reached,
+    history: Vec<u8>,
+) -> Result<Reached> {
+    risk::refuse_quarantined(&own.record)?;
+    if !is_owned(&own) {
+        return Ok(own);
+    }
+    let record = asking.admit(service, own.record, history).await?;
+    match is_current_token(holder.claims.auth_time, &record) {
+        true => Ok(Reached::new(record, None)),
+        // Stepped up while it was judged.
+        false => Err(Error::CredentialInvalid("the token is good for its session no more")),
+    }
+}
+
+fn is_owned(reached: &Reached) -> bool {
+    reached.share.is_none()
 }
 
 /// A session that is there, that the caller's application owns or shares, and that lives. A holder's own token must also

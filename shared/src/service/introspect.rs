@@ -4,12 +4,15 @@ use super::authenticate::{self, limited_oauth_client, verify_token};
 use super::inbound::Inbound;
 use super::present::token_type;
 use super::rate;
-use super::reach::reach;
+use super::reach::{Reached, reach};
+use super::risk::{self, Asking};
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::access_token::{Confirmation, confirmation};
 use crate::core::application::{Application, Scope};
 use crate::core::assurance;
+use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
 use crate::core::id::SessionId;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::record::SessionRecord;
@@ -59,18 +62,31 @@ pub struct ActiveToken {
 const INACTIVE: Introspection = Introspection::Inactive { active: false };
 
 /// Introspects a token for one of the applications.
-pub async fn introspect(service: &Service, inbound: &Inbound, token: &str) -> Result<Introspection> {
-    rate::watch(service, inbound, look_up(service, inbound, token)).await
+///
+/// When the application states the `client` that presented the token, the session is judged by it, if it is the
+/// application's own: a token in the hands of a thief is inactive from the first look on. T-01.
+pub async fn introspect(
+    service: &Service,
+    inbound: &Inbound,
+    token: &str,
+    client: Option<&ClientContext>,
+) -> Result<Introspection> {
+    rate::watch(service, inbound, look_up(service, inbound, token, client)).await
 }
 
-async fn look_up(service: &Service, inbound: &Inbound, token: &str) -> Result<Introspection> {
+async fn look_up(
+    service: &Service,
+    inbound: &Inbound,
+    token: &str,
+    client: Option<&ClientContext>,
+) -> Result<Introspection> {
     let now = inbound.now;
     let application = limited_oauth_client(service, inbound).await?;
     if !application.may(Scope::SessionsRead) {
         return Err(Error::InsufficientScope(Scope::SessionsRead));
     }
     if RefreshToken::looks_like(token) {
-        return introspect_refresh(service, &application, token, now).await;
+        return introspect_refresh(service, inbound, &application, token, client).await;
     }
     let claims = match verify_token(service, token, now).await {
         Ok(claims) => claims,
@@ -80,10 +96,10 @@ async fn look_up(service: &Service, inbound: &Inbound, token: &str) -> Result<In
     let Some(session) = SessionId::parse(&claims.sid).filter(|_| claims.client_id == application.application_id) else {
         return Ok(INACTIVE);
     };
-    Ok(match live_record(service, session, &application, now).await? {
+    // A token from before a step-up is not: its successor tells of the newer authentication. T-34.
+    let is_good = |record: &SessionRecord| assurance::is_current(claims.auth_time, record);
+    Ok(match live_record(service, inbound, session, &application, client, is_good).await? {
         None => INACTIVE,
-        // From before a step-up: its successor tells of the newer authentication. T-34.
-        Some(record) if !assurance::is_current(claims.auth_time, &record) => INACTIVE,
         Some(_) => Introspection::Active(Box::new(ActiveToken {
             active: true,
             token_type: token_type(claims.cnf.as_ref()),
@@ -106,9 +122,10 @@ async fn look_up(service: &Service, inbound: &Inbound, token: &str) -> Result<In
 /// A refresh token is active while it is the current one of a live family.
 async fn introspect_refresh(
     service: &Service,
+    inbound: &Inbound,
     application: &Application,
     token: &str,
-    now: Timestamp,
+    client: Option<&ClientContext>,
 ) -> Result<Introspection> {
     let ring = service.keys.ring(Purpose::Token).await?;
     let tag = authenticate::tag(application)?;
@@ -116,8 +133,8 @@ async fn introspect_refresh(
     let Some(token) = token.filter(|token| token.application_tag == tag) else {
         return Ok(INACTIVE);
     };
-    let record = live_record(service, token.session, application, now).await?;
-    let Some(record) = record.filter(|record| token.generation >= record.header.generation) else {
+    let is_good = |record: &SessionRecord| token.generation >= record.header.generation;
+    let Some(record) = live_record(service, inbound, token.session, application, client, is_good).await? else {
         return Ok(INACTIVE);
     };
     let attributes = record.attributes;
@@ -140,17 +157,32 @@ async fn introspect_refresh(
     })))
 }
 
+/// The record of a live session for which the token is good, and which may go on with the client.
 async fn live_record(
     service: &Service,
+    inbound: &Inbound,
     session: SessionId,
     application: &Application,
-    now: Timestamp,
+    client: Option<&ClientContext>,
+    is_good: impl Fn(&SessionRecord) -> bool,
 ) -> Result<Option<SessionRecord>> {
+    let now = inbound.now;
     let slot = session.user_slot(service.keys.routing().await?);
-    let reply = service.state.command(&scripts::read(&[session], slot)).await?;
-    let (records, epoch) = scripts::read_reply(reply)?;
+    let reply = service.state.command(&scripts::read_with_history(&[session], slot)).await?;
+    let (records, epoch, history) = scripts::read_with_history_reply(reply)?;
     let tag = authenticate::tag(application)?;
     let reached = reach(service, session, records.into_iter().next().flatten(), tag).await?;
-    let record = reached.map(|reached| reached.record);
-    Ok(record.filter(|record| liveness(&record.header, epoch, now) == Liveness::Alive))
+    let live = reached.filter(|reached| liveness(&reached.record.header, epoch, now) == Liveness::Alive);
+    let good = live.filter(|reached| is_good(&reached.record) && risk::refuse_quarantined(&reached.record).is_ok());
+    let Some(Reached { record, share }) = good else { return Ok(None) };
+    let (Some(client), None) = (client, share) else { return Ok(Some(record)) };
+    let (actor, request_id) = (&Actor::Application, inbound.request_id.as_str());
+    let asking = Asking { policy: &application.policy, client, actor, request_id, session, slot, now, active: false };
+    match asking.admit(service, record, history).await {
+        Ok(record) => Ok(Some(record).filter(is_good)),
+        Err(Error::SessionQuarantined(_) | Error::BindingMismatch | Error::SessionEnded { .. } | Error::NotFound) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -1,12 +1,13 @@
 //! Listing a user's sessions.
 
-use super::authenticate::authenticate;
+use super::authenticate::{Caller, authenticate};
 use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
 use super::present::SessionView;
 use super::rate;
 use super::reach::Reached;
+use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Listed, PageCursor};
 use crate::core::application::Scope;
@@ -52,11 +53,26 @@ async fn page(
     caller.require(Scope::SessionsRead)?;
     let slot = user_slot(service, &caller, user, now).await?;
     let tag = caller.application_tag()?;
-    let call = scripts::list(slot, caller.own().as_ref(), tag, cursor.as_ref(), page_size, now);
-    let mut page = match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
-        Listed::Page(page) => page,
-        Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
-        Listed::CallerOver(None) => return Err(Error::CredentialInvalid("the token is good for its session no more")),
+    let context = match &caller {
+        Caller::Application(_) => None,
+        Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now).digests(service).await?),
+    };
+    let own = caller.own();
+    let call = scripts::list(slot, own.as_ref().zip(context), tag, cursor.as_ref(), page_size, now);
+    let mut looks = 0..JUDGEMENTS_MAX;
+    let mut page = loop {
+        match scripts::listed(slot.bucket, service.state.run(&call).await?)? {
+            Listed::Page(page) => break page,
+            Listed::CallerOver(Some(reason)) => return Err(Error::SessionEnded { reason, asker: Asker::Holder }),
+            Listed::CallerOver(None) => {
+                return Err(Error::CredentialInvalid("the token is good for its session no more"));
+            }
+            // Judged on the way; refused there when it may not go on.
+            Listed::Unjudged => match (own, looks.next()) {
+                (Some(own), Some(_)) => drop(get::load(service, &caller, own.session, slot, now).await?),
+                (Some(_) | None, None) | (None, Some(_)) => return Err(Error::SessionChanged),
+            },
+        }
     };
     let more = page.len() > page_size;
     page.truncate(page_size);

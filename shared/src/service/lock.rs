@@ -1,12 +1,13 @@
 //! Locking a session's data, and letting it go.
 
 use super::authenticate::{Caller, authenticate};
+use super::get;
 use super::inbound::Inbound;
 use super::rate;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Locked, Unlocked};
 use crate::core::application::Scope;
-use crate::core::id::SessionId;
+use crate::core::id::{SessionId, UserSlot};
 use crate::core::lock::{self, LockToken, Wanted};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
@@ -44,8 +45,7 @@ pub async fn lock_session(service: &Service, inbound: &Inbound, request: LockReq
 
 async fn grant(service: &Service, inbound: &Inbound, request: LockRequest) -> Result<GrantedLock> {
     let (now, session) = (inbound.now, request.session);
-    let caller = writer(service, inbound, session).await?;
-    let slot = session.user_slot(service.keys.routing().await?);
+    let (caller, slot) = writer(service, inbound, session).await?;
     let (wanted, token) = match request.renews {
         Some(token) => (Wanted::Renew, token),
         None => (Wanted::Acquire, LockToken::new(random::bytes()?)),
@@ -75,8 +75,7 @@ pub async fn unlock_session(service: &Service, inbound: &Inbound, session: Sessi
 }
 
 async fn release(service: &Service, inbound: &Inbound, session: SessionId, token: LockToken) -> Result<()> {
-    let caller = writer(service, inbound, session).await?;
-    let slot = session.user_slot(service.keys.routing().await?);
+    let (caller, slot) = writer(service, inbound, session).await?;
     let (tag, operation) = (caller.application_tag()?, inbound.operation(&caller.actor())?);
     let call = scripts::unlock(&session, slot, tag, token.owner(), &operation, inbound.now);
     match scripts::unlocked(service.state.run(&call).await?)? {
@@ -87,12 +86,16 @@ async fn release(service: &Service, inbound: &Inbound, session: SessionId, token
     }
 }
 
-/// Who may change a session's data: an application, and the holder of that very session.
-async fn writer(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Caller> {
+/// Who may change a session's data: an application, and the holder of that very session, which is looked at first: its
+/// token may be from before a step-up, and its context is judged.
+async fn writer(service: &Service, inbound: &Inbound, session: SessionId) -> Result<(Caller, UserSlot)> {
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
+    let slot = session.user_slot(service.keys.routing().await?);
     match &caller {
-        Caller::Holder(holder) if holder.session != session => Err(Error::NotFound),
-        Caller::Application(_) | Caller::Holder(_) => Ok(caller),
+        Caller::Application(_) => {}
+        Caller::Holder(holder) if holder.session != session => return Err(Error::NotFound),
+        Caller::Holder(_) => drop(get::load(service, &caller, session, slot, inbound.now).await?),
     }
+    Ok((caller, slot))
 }

@@ -28,6 +28,7 @@ pub mod receivers;
 pub mod redeem;
 pub mod refresh;
 pub mod revoke;
+pub mod risk;
 pub mod rotate_keys;
 pub mod runtime;
 pub mod session_data;

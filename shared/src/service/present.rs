@@ -42,6 +42,20 @@ pub struct ClientView {
     user_agent: Option<String>,
 }
 
+/// How the risk of a session was last judged; absent while nothing has ever spoken against it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RiskView {
+    /// 0 to 100.
+    score: u8,
+    /// What the score means under the policy; without effect in shadow mode.
+    verdict: &'static str,
+    /// The signals behind it.
+    reasons: Vec<&'static str>,
+    /// What the session may do.
+    standing: &'static str,
+}
+
 /// An application that a session is shared with.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,6 +96,10 @@ pub struct SessionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     shared_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    risk: Option<RiskView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Map<String, Value>>,
@@ -102,6 +120,12 @@ impl SessionView {
         let known = attributes.address_prefix.is_some() || attributes.user_agent.is_some();
         let client = known
             .then_some(ClientView { address_prefix: attributes.address_prefix, user_agent: attributes.user_agent });
+        let risk = attributes.risk.map(|note| RiskView {
+            score: header.risk_score,
+            verdict: note.verdict.as_str(),
+            reasons: note.reasons.words(),
+            standing: header.standing.as_str(),
+        });
         SessionView {
             session_id: session.to_string(),
             user_id: attributes.user_id,
@@ -117,6 +141,8 @@ impl SessionView {
             auth_time: attributes.auth_time,
             device,
             client,
+            place: attributes.place.map(|place| place.name),
+            risk,
             shared_with: Vec::new(),
             shared_from: None,
             current: None,

@@ -186,6 +186,8 @@ fn is_miss(error: &Error, inbound: &Inbound) -> bool {
         | Error::StepUpRequired { .. }
         | Error::StepUpStale
         | Error::RefreshTokenSuperseded
+        | Error::BindingMismatch
+        | Error::SessionQuarantined(_)
         | Error::SharingRefused
         | Error::OwnerOnly
         | Error::DpopProofInvalid(_)

@@ -147,6 +147,7 @@ mod tests {
             session_id: String::new(),
             actor: "application".into(),
             reason: String::new(),
+            detail: String::new(),
             request_id: "r".into(),
         }
     }

@@ -49,7 +49,7 @@ async fn take_share(
     let code = ShareCode::parse(code).ok_or(Error::NotFound)?;
     let application_id = application.id().ok_or_else(|| Error::Internal("application id out of grammar".into()))?;
     let (ring, routing) = tokio::try_join!(service.keys.ring(Purpose::Token), service.keys.routing())?;
-    let (mac_key_id, mac_key) = ring.active(KeyUse::Mac, now)?;
+    let (mac_key_id, _) = ring.active(KeyUse::Mac, now)?;
     let slot = code.session.user_slot(routing);
     let read = service.state.command(&scripts::read(&[code.session], slot)).await?;
     let record = scripts::read_reply(read)?.0.into_iter().next().flatten().ok_or(Error::NotFound)?;
@@ -63,7 +63,7 @@ async fn take_share(
         application_id: &application_id,
         mac_key_id,
         grace_seconds: rules.grace_seconds(false),
-        digests: client.digests(mac_key),
+        digests: client.digests(routing, &code.session, application.policy.finest_bits()),
     };
     let operation = inbound.operation(&Actor::Application)?;
     let call = scripts::redeem(slot, &redemption, &operation, now);

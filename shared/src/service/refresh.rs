@@ -6,16 +6,18 @@ use super::possession::{self, Demand};
 use super::present::{self, SessionView, TokenPair};
 use super::rate;
 use super::reach::reach;
+use super::risk::{self, Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
 use crate::core::application::{Application, ApplicationStatus, Scope};
 use crate::core::audit::Actor;
-use crate::core::context::ClientContext;
+use crate::core::context::{ClientContext, ContextDigests};
 use crate::core::end_reason::EndReason;
 use crate::core::id::{ApplicationId, SessionId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
-use crate::core::record::{Header, SessionRecord};
+use crate::core::policy::Policy;
+use crate::core::record::SessionRecord;
 use crate::core::refresh_decision::{Judged, Presented};
 use crate::core::refresh_token::RefreshToken;
 use crate::core::time::Timestamp;
@@ -57,9 +59,6 @@ pub enum OnBehalf {
     },
 }
 
-/// How often a judgement is repeated when the record changes underneath it.
-const JUDGEMENTS_MAX: usize = 3;
-
 /// Presents the refresh token of a session.
 pub async fn refresh_session(
     service: &Service,
@@ -97,8 +96,6 @@ pub async fn present_token(
     on_behalf: OnBehalf,
 ) -> Result<RefreshedSession> {
     let now = inbound.now;
-    let ring = service.keys.ring(Purpose::Token).await?;
-    let key = ring.by_id(KeyUse::Mac, token.mac_key_id).ok_or(Error::RefreshTokenInvalid)?;
     let slot = token.session.user_slot(service.keys.routing().await?);
     let (context, owner, direct) = match on_behalf {
         OnBehalf::Application { application, client } => (client.unwrap_or_default(), Some(application), false),
@@ -115,8 +112,21 @@ pub async fn present_token(
             Some(possession::prove(service, inbound, demand).await?)
         }
     };
-    let operation = inbound.operation(if direct { &Actor::Holder } else { &Actor::Application })?;
-    let digests = context.digests(key);
+    let actor = if direct { Actor::Holder } else { Actor::Application };
+    let operation = inbound.operation(&actor)?;
+    // Without a record of the family there is no owner to find, and nothing to judge: the script says so.
+    let nobody = Policy::default();
+    let asking = Asking {
+        policy: owner.as_deref().map_or(&nobody, |owner| &owner.policy),
+        client: &context,
+        actor: &actor,
+        request_id: &inbound.request_id,
+        session: token.session,
+        slot,
+        now,
+        active: true,
+    };
+    let digests = asking.digests(service).await?;
     let mut presented = Presented {
         application_tag: token.application_tag,
         generation: token.generation,
@@ -129,31 +139,62 @@ pub async fn present_token(
     for _ in 0..JUDGEMENTS_MAX {
         let call = scripts::refresh(&token.session, slot, &presented, &operation, now);
         match scripts::refreshed(service.state.run(&call).await?)? {
-            Refreshed::Rotated(record) | Refreshed::Healed(record) | Refreshed::Successor(record) => {
+            Refreshed::Rotated(record) | Refreshed::Healed(record) => {
                 return respond(service, direct, token.session, record, now).await;
             }
-            // A change of context alone ends nothing: people roam. It is allowed here and kept in the audit.
-            Refreshed::ContextChanged { record, .. } => {
-                let Header { revision, standing, risk_score, .. } = record.header;
-                presented.judged = Some(Judged { revision, standing, score: risk_score, history: None });
+            Refreshed::Successor(record) => {
+                asking.same_network(service, &record, digests).await?;
+                return respond(service, direct, token.session, record, now).await;
+            }
+            // Contexts of families are told of, not judged.
+            Refreshed::ContextChanged { record, shared: true, .. } => {
+                let header = record.header;
+                let allowed = Judged::allowed(header.revision);
+                presented.judged = Some(Judged { standing: header.standing, score: header.risk_score, ..allowed });
+            }
+            Refreshed::ContextChanged { record, history, shared: false } => {
+                presented.judged = Some(judged(service, &asking, digests, &record, &history).await?);
             }
             Refreshed::Moved => presented.judged = None,
             Refreshed::Replay { owner_tag } => return Err(replayed(service, &token, owner_tag, now).await),
             Refreshed::Ended(reason) | Refreshed::Lapsed(reason) => {
                 return Err(Error::SessionEnded { reason, asker: Asker::Holder });
             }
+            Refreshed::Quarantined(record) => return Err(risk::quarantined(&record)),
             Refreshed::Superseded => return Err(Error::RefreshTokenSuperseded),
             Refreshed::WrongKey => {
                 tracing::warn!(event = "authn_proof_fail", "refresh token without a proof by its key");
                 possession::offer_nonce(service, inbound).await?;
                 return Err(Error::DpopProofInvalid("no proof by the key of the session"));
             }
-            Refreshed::Missing | Refreshed::Quarantined(_) => {
+            Refreshed::Missing => {
                 return Err(Error::RefreshTokenInvalid);
             }
         }
     }
     Err(Error::SessionChanged)
+}
+
+/// The judgement of a changed context, for the script to commit with the rotation. A session that may not go on is
+/// quarantined or ended here, and its token is not used up.
+async fn judged(
+    service: &Service,
+    asking: &Asking<'_>,
+    digests: ContextDigests,
+    record: &SessionRecord,
+    history: &[u8],
+) -> Result<Judged> {
+    let commitment = asking.let_pass(service, digests, record, history).await?;
+    let header = &commitment.record.header;
+    Ok(Judged {
+        revision: header.revision,
+        standing: header.standing,
+        score: header.risk_score,
+        attributes: Some(commitment.record.attributes.encode()),
+        history: commitment.history,
+        event: commitment.event,
+        detail: commitment.detail,
+    })
 }
 
 /// The application that calls on behalf of its user, when one does. It must own the family.

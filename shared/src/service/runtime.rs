@@ -11,10 +11,14 @@ use crate::adapters::dynamodb::devices::Devices;
 use crate::adapters::dynamodb::keys::Keys;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::dynamodb::users::Users;
+use crate::adapters::geo::Places;
 use crate::adapters::kms::Kms;
 use crate::adapters::redis::connection::Connector;
 use crate::adapters::redis::scripts::Operation;
-use crate::config::{AwsConfig, ConfigError, Environment, RedisConfig, Tables, kms_key_id, public_url, stack_name};
+use crate::config::{
+    AwsConfig, ConfigError, Environment, GeoConfig, RedisConfig, Tables, kms_key_id, origin_digest, public_url,
+    stack_name,
+};
 use crate::core::audit::{self, Actor};
 use crate::core::crypto;
 use crate::core::keyring::Purpose;
@@ -42,6 +46,8 @@ pub struct Service {
     pub verified: VerifiedTokens,
     /// Opened session data.
     pub opened: OpenedData,
+    /// Places of addresses.
+    pub places: Places,
     /// Leases and misses.
     pub limiter: Limiter,
 }
@@ -53,6 +59,7 @@ impl Service {
         let aws_config = AwsConfig::from(source)?;
         let redis = RedisConfig::from(source)?;
         let tables = Tables::from(source);
+        origin_digest(source)?;
         let aws = Aws::new(aws_config.clone());
         let dynamodb = aws.dynamodb();
         let kms = match purposes {
@@ -70,6 +77,7 @@ impl Service {
             devices: Devices::new(dynamodb, tables.devices),
             verified: VerifiedTokens::default(),
             opened: OpenedData::default(),
+            places: Places::new(GeoConfig::from(source)?)?,
             limiter: Limiter::default(),
         })
     }

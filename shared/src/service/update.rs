@@ -6,9 +6,10 @@ use super::inbound::Inbound;
 use super::present::SessionView;
 use super::rate;
 use super::reach::Reached;
+use super::risk::{Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use super::session_data;
-use crate::adapters::redis::scripts::{self, Updated};
+use crate::adapters::redis::scripts::{self, Updated, Writer};
 use crate::core::application::Scope;
 use crate::core::envelope;
 use crate::core::id::{SessionId, UserSlot};
@@ -77,19 +78,43 @@ async fn write(
         outcome => outcome?,
     };
     let operation = inbound.operation(&caller.actor())?;
-    let call = scripts::update(
-        &session,
-        slot,
-        caller.application_tag()?,
-        caller.own().as_ref(),
-        version,
-        seal_mark.as_deref(),
-        &sealed.bytes,
-        lock.map(|token| token.owner()),
-        &operation,
-        now,
-    );
-    match scripts::updated(service.state.run(&call).await?)? {
+    let asking = match &caller {
+        Caller::Application(_) => None,
+        Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now)),
+    };
+    let context = match &asking {
+        None => None,
+        Some(asking) => Some(asking.digests(service).await?),
+    };
+    let (own, owner) = (caller.own(), lock.map(|token| token.owner()));
+    let mut judgement = None;
+    let mut judgements = 0..JUDGEMENTS_MAX;
+    let updated = loop {
+        let call = scripts::update(
+            &session,
+            slot,
+            caller.application_tag()?,
+            version,
+            seal_mark.as_deref(),
+            &sealed.bytes,
+            Writer { own: own.as_ref(), lock: owner, context, judgement: judgement.as_deref() },
+            &operation,
+            now,
+        );
+        let updated = scripts::updated(service.state.run(&call).await?)?;
+        judgement = match (updated, asking.zip(context)) {
+            (Updated::Unjudged { record, history }, Some((asking, digests))) => {
+                Some(asking.let_pass(service, digests, &record, &history).await?)
+            }
+            (Updated::Moved | Updated::Unjudged { .. }, _) => None,
+            (updated, _) => break updated,
+        };
+        if judgements.next().is_none() {
+            return Err(Error::SessionChanged);
+        }
+    };
+    match updated {
+        Updated::Unjudged { .. } | Updated::Moved => Err(Error::SessionChanged),
         Updated::Done(record, family) => {
             session_data::remember(service, session, record.header.version, sealed);
             let reached = Reached::new(*record, family);

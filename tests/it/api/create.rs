@@ -76,7 +76,8 @@ async fn a_created_session_is_described_in_full() {
     assert_eq!(created.header("content-type"), "application/json; charset=utf-8");
 
     let access = text(&document["accessToken"]);
-    let read = stack.request("GET", created.header("location")).bearer(&access).send().await.expect(200).json();
+    let read = stack.request("GET", created.header("location")).bearer(&access);
+    let read = read.source_ip("198.51.100.7").user_agent("Browser/1").send().await.expect(200).json();
     let mut as_created = session.clone();
     as_created["current"] = json!(true);
     assert_eq!(read, as_created);

@@ -1,7 +1,7 @@
 //! The operations of a machine, each with what the model says of its outcome.
 
 use rand::Rng;
-use shared::adapters::redis::scripts::{self, Created, Ended, Limits, Operation, Refreshed, Updated};
+use shared::adapters::redis::scripts::{self, Created, Ended, Limits, Operation, Refreshed, Updated, Writer};
 use shared::core::attributes::Attributes;
 use shared::core::device::TrustLevel;
 use shared::core::end_reason::EndReason;
@@ -47,7 +47,7 @@ impl World<'_> {
         };
         let record = new_record(&session, &facts, slot, &operation);
         let limits = Limits { of_user: self.limit, of_type: None };
-        let call = scripts::create(&id, slot, &record, limits, None, &operation, None, self.now);
+        let call = scripts::create(&id, slot, &record, limits, None, &operation, None, None, self.now);
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::created(slot.bucket, reply).expect("a known reply");
         if let Some(again) = again {
@@ -125,8 +125,17 @@ impl World<'_> {
         let slot = self.users[session.user].slot;
         let version = session.facts.as_ref().map_or(1, |facts| facts.version);
         let (expected, bytes) = (version.saturating_sub(stale), sealed());
-        let call =
-            scripts::update(&session.id, slot, OWN, None, expected, None, &bytes, None, &operation(self.now), self.now);
+        let call = scripts::update(
+            &session.id,
+            slot,
+            OWN,
+            expected,
+            None,
+            &bytes,
+            Writer::default(),
+            &operation(self.now),
+            self.now,
+        );
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::updated(reply).expect("a known reply");
         if let Some(again) = again {
@@ -159,7 +168,7 @@ impl World<'_> {
             match scripts::refreshed(self.run(&call).await).expect("a known reply") {
                 Refreshed::ContextChanged { record, .. } => {
                     let revision = record.header.revision;
-                    presented.judged = Some(Judged { revision, standing: Standing::Good, score: 0, history: None });
+                    presented.judged = Some(Judged::allowed(revision));
                 }
                 answer => return answer,
             }
@@ -266,12 +275,7 @@ impl World<'_> {
             address: *b"elsewher",
             device: [0; 8],
             jkt: None,
-            judged: Some(Judged {
-                revision: record.header.revision.wrapping_sub(1),
-                standing: Standing::Good,
-                score: 0,
-                history: None,
-            }),
+            judged: Some(Judged::allowed(record.header.revision.wrapping_sub(1))),
         };
         let slot = self.users[self.sessions[index].user].slot;
         let id = self.sessions[index].id;

@@ -20,6 +20,9 @@ fn unprovoked(status: u16, code: &str) -> bool {
         (500, "internal_error") => true,
         // Two writers have to meet inside one request; the services' own tests make them.
         (409, "session_changed") => true,
+        // Holders of sessions whose risk was judged: answers_risk.rs provokes them for every operation that takes a
+        // holder's token and has a session to judge.
+        (401, "session_quarantined" | "binding_mismatch") => true,
         // Every operation of holders gives them: see the module proofs.
         (401, "dpop_proof_invalid" | "use_dpop_nonce") => true,
         _ => false,

@@ -6,6 +6,7 @@ use shared::core::application::Scope;
 use shared::core::device::{DeviceType, TrustLevel};
 use shared::core::end_reason::{self, EndReason};
 use shared::core::family::SHAREABLE;
+use shared::core::risk::{Signal, Signals, Verdict};
 use shared::error::{Asker, Dependency, Error};
 use shared::limits;
 
@@ -53,6 +54,8 @@ fn every_error() -> Vec<Error> {
         Error::RefreshTokenSuperseded,
         Error::SharingRefused,
         Error::OwnerOnly,
+        Error::BindingMismatch,
+        Error::SessionQuarantined(Signals::from_bits(5)),
         Error::Internal("for the log".into()),
         Error::unavailable(Dependency::Redis, "for the log"),
         Error::DeviceBlocked,
@@ -90,6 +93,8 @@ fn every_error() -> Vec<Error> {
             | Error::RefreshTokenSuperseded
             | Error::SharingRefused
             | Error::OwnerOnly
+            | Error::BindingMismatch
+            | Error::SessionQuarantined(_)
             | Error::Internal(_)
             | Error::Unavailable { .. }
             | Error::DeviceBlocked
@@ -185,6 +190,12 @@ fn words_are_those_of_the_code() {
     assert_eq!(words("/components/schemas/TrustLevel/enum"), levels.into());
     let reasons = end_reason::ALL.into_iter().map(|reason| reason.as_str().to_owned());
     assert_eq!(words("/components/schemas/EndReason/enum"), reasons.collect());
+    let signals = Signal::ALL.map(|signal| owned(signal.as_str()));
+    assert_eq!(words("/components/schemas/RiskSignal/enum"), signals.into());
+    let verdicts = Verdict::ALL.map(|verdict| owned(verdict.as_str()));
+    assert_eq!(words("/components/schemas/Risk/properties/verdict/enum"), verdicts.into());
+    let standings = shared::core::standing::ALL.map(|standing| owned(standing.as_str()));
+    assert_eq!(words("/components/schemas/Risk/properties/standing/enum"), standings.into());
     let shareable = SHAREABLE.map(|scope| owned(scope.as_str()));
     assert_eq!(words("/components/schemas/SharedScopes/items/enum"), shareable.into());
     let scopes =
@@ -217,6 +228,9 @@ fn limits_are_those_of_the_code() {
         ("ClientContext/properties/fingerprint/maxLength", limits::FINGERPRINT_BYTES_MAX),
         ("ClientContext/properties/acceptLanguage/maxLength", limits::USER_AGENT_BYTES_MAX),
         ("ClientContext/properties/userAgent/maxLength", 8 * limits::USER_AGENT_BYTES_MAX),
+        ("IntrospectionForm/properties/client_user_agent/maxLength", 8 * limits::USER_AGENT_BYTES_MAX),
+        ("IntrospectionForm/properties/client_accept_language/maxLength", limits::USER_AGENT_BYTES_MAX),
+        ("IntrospectionForm/properties/client_fingerprint/maxLength", limits::FINGERPRINT_BYTES_MAX),
         ("ClientView/properties/userAgent/maxLength", limits::USER_AGENT_BYTES_MAX),
         ("NewSession/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
         ("Session/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
@@ -304,7 +318,8 @@ fn numbers_in_sentences_are_those_of_the_code() {
     let token = format!("{} seconds", limits::ACCESS_TOKEN_SECONDS);
     says("/components/securitySchemes/accessToken/description", token);
     let form = format!("{} bytes", thousands(limits::FORM_BYTES_MAX));
-    says("/components/requestBodies/TokenForm/description", form);
+    says("/components/requestBodies/TokenForm/description", form.clone());
+    says("/components/requestBodies/IntrospectionForm/description", form);
     for operation in
         ["~1sessions/post", "~1sessions~1{sessionId}/put", "~1sessions~1{sessionId}/patch", "~1sessions~1redeem/post"]
     {

@@ -7,10 +7,13 @@ use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Claim, Created, Limits, Operation};
 use shared::core::admission::{Admission, LiveSession, admit};
+use shared::core::context::Sighting;
 use shared::core::end_reason::EndReason;
 use shared::core::id::{SessionId, UserSlot};
 use shared::core::policy::{OnLimit, SessionLimit};
 use shared::core::record::{Header, SessionRecord, State};
+use shared::core::risk::History;
+use shared::core::risk::history::Entry;
 use shared::core::session::{Liveness, idle_expires_at, liveness};
 use shared::core::time::Timestamp;
 
@@ -64,6 +67,35 @@ fn newcomer(rng: &mut StdRng, slot: UserSlot, now: Timestamp, operation: &Operat
         ..random_header(rng, slot.tag, now)
     };
     record_of(rng, header)
+}
+
+/// The user's history before, well-formed most of the time, and what it is to learn: T-77.
+fn history(rng: &mut StdRng, now: Timestamp) -> (Option<Vec<u8>>, Option<Entry>) {
+    let sighting =
+        |rng: &mut StdRng| Sighting { network: [rng.random_range(1..4); 6], device: [rng.random_range(1..6); 6] };
+    let at = |rng: &mut StdRng| pick(rng, &[0, 1, 599, 600, 601, 3599, 3600, 3601, 90_000, -5]);
+    let entries = (0..rng.random_range(0..=16)).map(|_| {
+        let seconds = |rng: &mut StdRng| (now.seconds() - at(rng)) as u32;
+        Entry {
+            first: seconds(rng),
+            last: seconds(rng),
+            run: seconds(rng),
+            created: pick(rng, &[0, 1, 10, 254, 255]),
+            sighting: sighting(rng),
+            place: pick(rng, &[[0; 6], *b"AT\0\x60\0\x20"]),
+        }
+    });
+    let entries = entries.collect();
+    let known = History { replayed: pick(rng, &[0, 1_700_000_000]), entries };
+    let bytes = match rng.random_range(0..10) {
+        0 | 1 => None,
+        2 => Some(b"\x02of a later release".to_vec()),
+        3 => Some(b"\x01".to_vec()),
+        4 => Some([known.encode(), b"torn".to_vec()].concat()),
+        _ => Some(known.encode()),
+    };
+    let seen = rng.random_bool(0.8).then(|| Entry::of(sighting(rng), None, true, now));
+    (bytes, seen)
 }
 
 /// The one of the policy's victims and the dead that must end, with the reason of each.
@@ -140,9 +172,24 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     }
     bench.set_epoch(slot, epoch).await;
 
+    let (history, seen) = history(&mut rng, now);
+    if let Some(history) = &history {
+        bench.set(&keys::history(slot), history).await;
+    }
+    let before = history.clone().filter(|_| seen.is_some()).unwrap_or_default();
+
     let expected = ends(&all, &fresh, epoch, now, limits).filter(|_| !overtaken);
-    let call =
-        scripts::create(&session, slot, &fresh, limits, registration.as_deref(), &operation, claim.as_ref(), now);
+    let call = scripts::create(
+        &session,
+        slot,
+        &fresh,
+        limits,
+        registration.as_deref(),
+        &operation,
+        claim.as_ref(),
+        seen.as_ref(),
+        now,
+    );
     let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     let answer = scripts::created(slot.bucket, reply).expect("a known reply");
     let evicted: Vec<String> = expected.iter().flat_map(|(evicted, _)| evicted.clone()).collect();
@@ -156,7 +203,7 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
             (BTreeMap::new(), false)
         }
         Some((_, ended)) => {
-            assert_eq!(answer, Created::Admitted { epoch, evicted: ids(&evicted) }, "{name}");
+            assert_eq!(answer, Created::Admitted { epoch, history: before, evicted: ids(&evicted) }, "{name}");
             (ended.clone(), true)
         }
     };
@@ -165,13 +212,20 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     assert_eq!(bytes, admitted.then(|| stored.encode()), "{name}: the new record");
     check_held(bench, &all, &ended, &operation, now, slot, admitted, &name).await;
     check_events(bench, slot, &operation, &ended, admitted, registration.as_deref(), &session, &fresh, &name).await;
+    let learned = seen
+        .as_ref()
+        .filter(|_| admitted)
+        .map(|seen| History::decode(history.as_deref().unwrap_or_default()).learn(*seen).encode());
+    let kept = learned.or(history);
+    assert_eq!(bench.bytes(&keys::history(slot)).await, kept, "{name}: history");
     if admitted {
         let due = idle_expires_at(&fresh.header).min(fresh.header.absolute_expires_at);
         let queue = bench.members(&keys::expiry_queue(slot.bucket)).await;
         assert_eq!(queue.get(&session.key_text()), Some(&due.millis()), "{name}: deadline");
         let index = bench.members(&keys::index(slot)).await;
         assert_eq!(index.get(&session.key_text()), Some(&now.millis()), "{name}: index");
-        repeat(bench, &session, slot, &stored, limits, &operation, claim.as_ref(), &evicted, now, &name).await;
+        repeat(bench, &session, slot, &stored, limits, &operation, claim.as_ref(), seen.as_ref(), &evicted, now, &name)
+            .await;
     }
     bench.command(&redis::cmd("FLUSHALL")).await;
     match answer {
@@ -248,20 +302,27 @@ async fn repeat(
     limits: Limits,
     first: &Operation,
     claim: Option<&Claim>,
+    seen: Option<&Entry>,
     evicted: &[String],
     now: Timestamp,
     name: &str,
 ) {
     let events = bench.outbox(slot.bucket).await;
+    let history = bench.bytes(&keys::history(slot)).await.unwrap_or_default();
     let index = bench.members(&keys::index(slot)).await;
     let evicted: Vec<_> = evicted.iter().filter_map(|name| SessionId::from_key_text(slot.bucket, name)).collect();
     let run = async |session: &SessionId, operation: &Operation, claim: Option<&Claim>| {
-        let call = scripts::create(session, slot, stored, limits, None, operation, claim, now);
+        let call = scripts::create(session, slot, stored, limits, None, operation, claim, seen, now);
         scripts::created(slot.bucket, bench.run(&call).await.expect("runs again")).expect("a known reply")
     };
+    let told = if seen.is_some() { history.clone() } else { Vec::new() };
     let again = run(session, first, claim).await;
     match claim {
-        None => assert_eq!(again, Created::Admitted { epoch: stored.header.epoch, evicted }, "{name}: repeated"),
+        None => assert_eq!(
+            again,
+            Created::Admitted { epoch: stored.header.epoch, history: told, evicted },
+            "{name}: repeated"
+        ),
         Some(claim) => {
             let replayed = Created::Replayed { session: *session, evicted };
             assert_eq!(again, replayed, "{name}: repeated");
@@ -274,6 +335,7 @@ async fn repeat(
         }
     }
     assert_eq!(bench.outbox(slot.bucket).await, events, "{name}: repeated");
+    assert_eq!(bench.bytes(&keys::history(slot)).await.unwrap_or_default(), history, "{name}: learned once");
     assert_eq!(bench.members(&keys::index(slot)).await, index, "{name}: repeated");
     assert_eq!(bench.bytes(&keys::session(session)).await, Some(stored.encode()), "{name}: repeated");
 }

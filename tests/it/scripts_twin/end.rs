@@ -5,6 +5,7 @@ use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Ended};
 use shared::core::end_reason::EndReason;
 use shared::core::session::{Liveness, liveness};
+use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
@@ -53,7 +54,8 @@ async fn compare(bench: &Bench, index: u64) {
         _ if caller != Some(other) => None,
         _ if caller_absent => Some(None),
         Liveness::Alive if outdated || tag != OWN => Some(None),
-        Liveness::Alive => None,
+        // T-74: a quarantined holder ends no other session.
+        Liveness::Alive => (caller_record.header.standing == Standing::Quarantined).then_some(None),
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => Some(Some(reason)),
     };
     let (answer, stored) = match liveness(&record.header, epoch, now) {

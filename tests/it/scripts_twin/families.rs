@@ -124,7 +124,7 @@ async fn compare_refresh(bench: &Bench, index: u64) -> &'static str {
         address: random_digest(&mut rng),
         device: random_digest(&mut rng),
         jkt: None,
-        judged: judged.map(|revision| Judged { revision, standing: Standing::Good, score: 7, history: None }),
+        judged: judged.map(|revision| Judged { score: 7, ..Judged::allowed(revision) }),
     };
     let session = random_session(slot);
     let name = format!("seed {SEED} family {index}: {:?} {family:?} epoch {epoch} {presented:?}", record.header);
@@ -150,7 +150,7 @@ async fn compare_refresh(bench: &Bench, index: u64) -> &'static str {
         Decision::Replay => (replay, ended(EndReason::Reuse)),
         Decision::Successor { .. } => (Refreshed::Successor(seen(&record, &family)), same),
         Decision::ContextChanged => {
-            (Refreshed::ContextChanged { record: seen(&record, &family), history: Vec::new() }, same)
+            (Refreshed::ContextChanged { record: seen(&record, &family), history: Vec::new(), shared: true }, same)
         }
         Decision::Moved => (Refreshed::Moved, same),
         Decision::WrongKey | Decision::Superseded => panic!("{name}: the owner's alone"),

@@ -3,13 +3,15 @@
 use rand::Rng;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Listed, Own, PageCursor};
+use shared::core::context::ContextDigests;
+use shared::core::risk::unjudged;
 use shared::core::session::{Liveness, liveness};
 use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, authenticated, case_rng, pick, random_header, random_session, random_slot, record_of, shifted,
-    unreadable, without_data,
+    Bench, OTHER, OWN, authenticated, case_rng, pick, random_digest, random_header, random_session, random_slot,
+    record_of, shifted, unreadable, without_data,
 };
 
 async fn compare(bench: &Bench, index: u64) {
@@ -72,6 +74,7 @@ async fn compare_caller(bench: &Bench, index: u64) {
     let session = random_session(slot);
     let epoch = pick(&mut rng, &[0, record.header.epoch, record.header.epoch.saturating_add(1)]);
     bench.set_epoch(slot, epoch).await;
+    let context = ContextDigests { address: random_digest(&mut rng), device: random_digest(&mut rng) };
     let absent = rng.random_bool(0.1);
     if !absent {
         bench.place(&session, &record).await;
@@ -84,9 +87,10 @@ async fn compare_caller(bench: &Bench, index: u64) {
         _ if absent => Listed::CallerOver(None),
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => Listed::CallerOver(Some(reason)),
         Liveness::Alive if outdated => Listed::CallerOver(None),
+        Liveness::Alive if unjudged(&record.header, context) => Listed::Unjudged,
         Liveness::Alive => Listed::Page(vec![(session, without_data(&record), Vec::new())]),
     };
-    let reply = bench.run(&scripts::list(slot, Some(&own), OWN, None, 10, now)).await.expect("runs");
+    let reply = bench.run(&scripts::list(slot, Some((&own, context)), OWN, None, 10, now)).await.expect("runs");
     assert_eq!(scripts::listed(slot.bucket, reply), Ok(expected), "seed {SEED} list for a holder {index}");
     let bytes = bench.bytes(&keys::session(&session)).await;
     assert_eq!(bytes, (!absent).then(|| record.encode()), "seed {SEED} list for a holder {index}: a list reads only");

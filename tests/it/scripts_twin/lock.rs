@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Locked, Operation, Unlocked, Updated};
+use shared::adapters::redis::scripts::{self, Locked, Operation, Unlocked, Updated, Writer};
 use shared::core::id::SessionId;
 use shared::core::lock::{self, Decision, Held, Issued, Lock, Owner, Release, Wanted, Write};
 use shared::core::record::{Header, SessionRecord, State};
@@ -231,7 +231,8 @@ async fn compare_write(bench: &Bench, index: u64) {
     // The lock is judged before the version: a late holder hears that its lock is lost.
     let version = case.record.header.version;
     let expected = pick(&mut rng, &[version, version, version.wrapping_add(1)]);
-    let call = scripts::update(session, slot, case.tag, None, expected, None, b"sealed", presented, operation, *now);
+    let writer = Writer { lock: presented, ..Writer::default() };
+    let call = scripts::update(session, slot, case.tag, expected, None, b"sealed", writer, operation, *now);
     let decision = lock::check_write(*held, *issued, presented);
     let reply = scripts::updated(bench.run(&call).await.unwrap_or_else(|error| panic!("{name}: {error}")));
     let reply = reply.expect("a known reply");

@@ -6,20 +6,28 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Operation, Refreshed};
+use shared::core::attributes::Attributes;
 use shared::core::end_reason::EndReason;
 use shared::core::record::{Header, SessionRecord, State};
 use shared::core::refresh_decision::{Decision, Judged, Presented, decide};
+use shared::core::risk::Event;
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, case_rng, operation, pick, random_digest, random_header, random_session, random_slot, record_of,
-    tombstone, without_data,
+    Bench, OTHER, OWN, case_rng, operation, pick, random_attributes, random_digest, random_header, random_session,
+    random_slot, record_of, tombstone, without_data,
 };
 
 /// The user's history before a case.
-const HISTORY: &[u8] = b"history";
+const HISTORY: &[u8] = b"\x01\0\0\0\0history";
+
+/// What a replay leaves of it: the time of the replay behind the version.
+fn after_replay(now: Timestamp) -> Vec<u8> {
+    let seconds = u32::try_from(now.seconds()).expect("before 2106");
+    [&b"\x01"[..], &seconds.to_be_bytes(), &HISTORY[5..]].concat()
+}
 
 /// One input of both twins.
 struct Case {
@@ -40,6 +48,9 @@ fn presented(rng: &mut StdRng, header: &Header, mark: [u8; 8]) -> Presented {
         standing: pick(rng, &[Standing::Good, Standing::StepUp]),
         score: rng.random_range(0..=100),
         history: rng.random_bool(0.5).then(|| b"judged history".to_vec()),
+        attributes: rng.random_bool(0.5).then(|| random_attributes(rng).encode()),
+        event: pick(rng, &[Event::None, Event::ContextChanged, Event::Raised, Event::Shadowed]),
+        detail: pick(rng, &["", "allow,score=10,network_change"]).to_owned(),
     });
     Presented {
         application_tag: if rng.random_bool(0.95) { OWN } else { OTHER },
@@ -67,8 +78,15 @@ fn case(rng: &mut StdRng) -> Case {
     let near =
         [header.epoch, header.epoch, header.epoch, header.epoch.saturating_sub(1), header.epoch.saturating_add(1)];
     let epoch = pick(rng, &near);
-    let presented = presented(rng, &header, operation.mark);
-    Case { record: record_of(rng, header), epoch, presented, operation, now }
+    let mut presented = presented(rng, &header, operation.mark);
+    let record = record_of(rng, header);
+    if let Some(attributes) = presented.judged.as_mut().and_then(|judged| judged.attributes.as_mut()) {
+        // A judgement moves no session to another key or owner.
+        let judged = Attributes::decode(attributes).expect("attributes");
+        let Attributes { jkt, application_id, .. } = record.attributes.clone();
+        *attributes = Attributes { jkt, application_id, ..judged }.encode();
+    }
+    Case { record, epoch, presented, operation, now }
 }
 
 /// The case number of the documentation, so that a test can tell that all were met.
@@ -96,10 +114,6 @@ fn number(case: &Case, decision: Decision) -> u8 {
     }
 }
 
-fn differs(recorded: [u8; 8], presented: [u8; 8]) -> bool {
-    recorded != [0; 8] && presented != [0; 8] && recorded != presented
-}
-
 fn rotated(case: &Case, generation: u32) -> SessionRecord {
     let (header, presented) = (&case.record.header, &case.presented);
     let known = |presented: [u8; 8], recorded| if presented == [0; 8] { recorded } else { presented };
@@ -116,7 +130,11 @@ fn rotated(case: &Case, generation: u32) -> SessionRecord {
             revision: header.revision.wrapping_add(1),
             ..header.clone()
         },
-        ..case.record.clone()
+        attributes: match presented.judged.as_ref().and_then(|judged| judged.attributes.as_ref()) {
+            Some(attributes) => Attributes::decode(attributes).expect("attributes"),
+            None => case.record.attributes.clone(),
+        },
+        sealed: case.record.sealed.clone(),
     }
 }
 
@@ -128,10 +146,8 @@ fn expected(case: &Case, decision: Decision) -> (Refreshed, SessionRecord, Vec<(
     let replay = Refreshed::Replay { owner_tag: OWN };
     let advanced = |generation, kind| {
         let record = rotated(case, generation);
-        let header = &before.header;
-        let changed = differs(header.address, case.presented.address) || differs(header.device, case.presented.device);
-        let mut events = vec![("session.context_changed", ""), (kind, "")];
-        events.drain(..usize::from(!changed));
+        let judged = case.presented.judged.as_ref().map(|judged| judged.event.as_str()).filter(|kind| !kind.is_empty());
+        let events = judged.into_iter().chain([kind]).map(|kind| (kind, "")).collect();
         (without_data(&record), record, events)
     };
     match decision {
@@ -146,7 +162,8 @@ fn expected(case: &Case, decision: Decision) -> (Refreshed, SessionRecord, Vec<(
             (replay, ended(EndReason::Reuse), vec![("refresh.replayed", "reuse"), ("session.ended", "reuse")])
         }
         Decision::ContextChanged => {
-            let changed = Refreshed::ContextChanged { record: without_data(before), history: HISTORY.to_vec() };
+            let (record, history) = (without_data(before), HISTORY.to_vec());
+            let changed = Refreshed::ContextChanged { record, history, shared: false };
             (changed, unchanged, vec![])
         }
         Decision::Moved => (Refreshed::Moved, unchanged, vec![]),
@@ -187,7 +204,9 @@ async fn compare(bench: &Bench, index: u64) -> u8 {
     let kept = case.presented.judged.as_ref().and_then(|judged| judged.history.clone());
     let kept = kept.filter(|_| matches!(decision, Decision::Rotate { .. } | Decision::Heal { .. }));
     let history = bench.bytes(&keys::history(slot)).await;
-    assert_eq!(history, Some(kept.unwrap_or_else(|| HISTORY.to_vec())), "{name}: history");
+    let proved = decision == Decision::Replay && case.record.header.state == State::Active;
+    let left = if proved { after_replay(case.now) } else { HISTORY.to_vec() };
+    assert_eq!(history, Some(kept.unwrap_or(left)), "{name}: history");
 
     let told = bench.events(slot.bucket, &case.operation).await;
     let kinds: Vec<_> = told.iter().map(|event| (event.kind.as_str(), event.reason.as_str())).collect();
@@ -195,7 +214,11 @@ async fn compare(bench: &Bench, index: u64) -> u8 {
     for event in &told {
         assert_eq!(event.session, session.key_text(), "{name}");
         assert_eq!(event.user, slot.tag.text(), "{name}");
-        assert_eq!(event.application, case.record.attributes.application_id, "{name}");
+        assert_eq!(event.application, record_owner(&case, &record), "{name}");
+        let judgement = ["session.context_changed", "session.risk_raised", "session.risk_shadowed"];
+        let detail = case.presented.judged.as_ref().map_or("", |judged| &judged.detail);
+        let expected = if judgement.contains(&event.kind.as_str()) { detail } else { "" };
+        assert_eq!(event.detail, expected, "{name}");
     }
     let ids: std::collections::BTreeSet<_> = told.iter().map(|event| &event.id).collect();
     assert_eq!(ids.len(), told.len(), "{name}: ids of events repeat");
@@ -215,6 +238,15 @@ async fn compare(bench: &Bench, index: u64) -> u8 {
     bench.command(redis::cmd("ZREM").arg(&listed[1]).arg(session.key_text())).await;
     bench.remove(&[keys::session(&session), keys::index(slot), keys::epoch(slot), keys::history(slot)]).await;
     number(&case, decision)
+}
+
+/// A tombstone names no application any more.
+fn record_owner(case: &Case, record: &SessionRecord) -> String {
+    let attributes = match record.header.state {
+        State::Active => &record.attributes,
+        State::Ended(_) => &case.record.attributes,
+    };
+    attributes.application_id.clone()
 }
 
 /// I-14: the same operation again gives the same answer and changes nothing.

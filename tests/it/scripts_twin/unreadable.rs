@@ -3,12 +3,14 @@
 use redis::ErrorKind;
 use shared::adapters::redis::connection::classify;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Call, Own};
+use shared::adapters::redis::scripts::{self, Call, Own, Writer};
+use shared::core::context::ContextDigests;
 use shared::core::end_reason::EndReason;
 use shared::core::ledger::Spared;
 use shared::core::lock::{Owner, Wanted};
 use shared::core::record::{Header, State};
 use shared::core::refresh_decision::Presented;
+use shared::core::risk::{Commitment, Event};
 use shared::core::time::Timestamp;
 use shared::error::{Dependency, Error};
 
@@ -39,10 +41,12 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
             jkt: None,
             judged: None,
         };
+        let commitment =
+            Commitment { record: record.clone(), history: None, event: Event::ContextChanged, detail: String::new() };
         let reason = EndReason::Admin;
         let own = Own { session, auth_time: None };
         let owner = Owner([7; 16]);
-        let calls: [(&str, Call); 8] = [
+        let calls: [(&str, Call); 10] = [
             ("refresh", scripts::refresh(&session, slot, &presented, &operation, now)),
             (
                 "update",
@@ -50,19 +54,20 @@ async fn a_record_of_another_format_is_left_alone_and_unavailable() {
                     &session,
                     slot,
                     OWN,
-                    None,
                     record.header.version,
                     None,
                     b"sealed",
-                    None,
+                    Writer::default(),
                     &operation,
                     now,
                 ),
             ),
             ("end", scripts::end(&session, slot, None, OWN, reason, &operation, now)),
             ("end as caller", scripts::end(&healthy, slot, Some(&own), OWN, reason, &operation, now)),
+            ("judge", scripts::judge(&session, slot, &commitment, true, &operation, now)),
+            ("note", scripts::note_session(&session, OWN, "session.binding_refused", "network", &operation)),
             ("touch", scripts::touch(&session, slot, now)),
-            ("list as caller", scripts::list(slot, Some(&own), OWN, None, 10, now)),
+            ("list as caller", scripts::list(slot, Some((&own, ContextDigests::default())), OWN, None, 10, now)),
             ("lock", scripts::lock(&session, slot, OWN, Wanted::Acquire, owner, 30, &operation, now)),
             ("unlock", scripts::unlock(&session, slot, OWN, owner, &operation, now)),
         ];

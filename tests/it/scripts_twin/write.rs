@@ -1,16 +1,21 @@
 //! `touch.lua` and `update.lua` against liveness and the version rule. I-11, T-68, T-69.
 
 use rand::Rng;
+use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Updated};
+use shared::adapters::redis::scripts::{self, Updated, Writer};
+use shared::core::attributes::Attributes;
+use shared::core::context::ContextDigests;
 use shared::core::record::{Header, SessionRecord};
+use shared::core::risk::{Commitment, Event, unjudged};
 use shared::core::session::{Liveness, liveness};
+use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
 use super::{BASE, SEED};
 use crate::script_bench::{
-    Bench, OTHER, OWN, case_rng, operation, own_token, pick, random_header, random_session, random_slot, record_of,
-    shifted, tombstone, without_data,
+    Bench, OTHER, OWN, case_rng, operation, own_token, pick, random_attributes, random_digest, random_header,
+    random_session, random_slot, record_of, shifted, tombstone, without_data,
 };
 
 async fn compare_touch(bench: &Bench, index: u64) {
@@ -42,6 +47,26 @@ async fn compare_touch(bench: &Bench, index: u64) {
     bench.remove(&[keys::session(&session), keys::epoch(slot)]).await;
 }
 
+/// What a service found of a context: mostly of this revision of the record.
+fn judgement(rng: &mut StdRng, record: &SessionRecord) -> Commitment {
+    let header = Header {
+        revision: record.header.revision.wrapping_sub(pick(rng, &[0, 0, 0, 1])),
+        standing: pick(rng, &[Standing::Good, Standing::StepUp]),
+        risk_score: rng.random_range(0..=100),
+        address: random_digest(rng),
+        device: random_digest(rng),
+        ..record.header.clone()
+    };
+    // A judgement is no authentication.
+    let attributes = Attributes { auth_time: record.attributes.auth_time, ..random_attributes(rng) };
+    Commitment {
+        record: SessionRecord { header, attributes, sealed: Vec::new() },
+        history: rng.random_bool(0.5).then(|| b"judged history".to_vec()),
+        event: pick(rng, &[Event::None, Event::ContextChanged, Event::Raised, Event::Shadowed]),
+        detail: "step_up,score=60".to_owned(),
+    }
+}
+
 async fn compare_update(bench: &Bench, index: u64) {
     let mut rng = case_rng(SEED + 2, index);
     let now = Timestamp::from_millis(BASE);
@@ -59,6 +84,12 @@ async fn compare_update(bench: &Bench, index: u64) {
     let seal = pick(&mut rng, &[None, None, own_seal, Some(&[9; 18])]);
     let name =
         format!("seed {SEED} update {index}: {:?} epoch {epoch} expected {expected} seal {seal:?}", record.header);
+    // An application is not judged; a holder first.
+    let digests = ContextDigests { address: random_digest(&mut rng), device: random_digest(&mut rng) };
+    let context = rng.random_bool(0.5).then_some(digests);
+    let revision = record.header.revision;
+    let judgement = rng.random_bool(0.3).then(|| judgement(&mut rng, &record));
+    bench.set(&keys::history(slot), b"history").await;
     let absent = rng.random_bool(0.05);
     if !absent {
         bench.place(&session, &record).await;
@@ -79,6 +110,20 @@ async fn compare_update(bench: &Bench, index: u64) {
         attributes: record.attributes.clone(),
         sealed: sealed.clone(),
     };
+    let done = match &judgement {
+        None => done,
+        Some(judged) => SessionRecord {
+            header: Header {
+                standing: judged.record.header.standing,
+                risk_score: judged.record.header.risk_score,
+                address: judged.record.header.address,
+                device: judged.record.header.device,
+                ..done.header
+            },
+            attributes: judged.record.attributes.clone(),
+            ..done
+        },
+    };
     // A holder's token, of this authentication or of one before a step-up (T-34).
     let (own, outdated) = own_token(&mut rng, session, &record);
     let (answer, stored) = match liveness(&record.header, epoch, now) {
@@ -86,12 +131,20 @@ async fn compare_update(bench: &Bench, index: u64) {
         Liveness::Ended(reason) => (Updated::Ended(reason), record.clone()),
         _ if outdated => (Updated::Missing, record.clone()),
         Liveness::Lapsed(reason) => ended(reason),
+        Liveness::Alive if judgement.as_ref().is_some_and(|judged| judged.record.header.revision != revision) => {
+            (Updated::Moved, record.clone())
+        }
+        Liveness::Alive if judgement.is_none() && context.is_some_and(|context| unjudged(&record.header, context)) => (
+            Updated::Unjudged { record: Box::new(without_data(&record)), history: b"history".to_vec() },
+            record.clone(),
+        ),
         Liveness::Alive if expected != version || (seal.is_some() && seal != own_seal) => {
             (Updated::OtherVersion(version), record.clone())
         }
         Liveness::Alive => (Updated::Done(Box::new(without_data(&done)), None), done),
     };
-    let call = scripts::update(&session, slot, tag, own.as_ref(), expected, seal, &sealed, None, &operation, now);
+    let writer = Writer { own: own.as_ref(), lock: None, context, judgement: judgement.as_ref() };
+    let call = scripts::update(&session, slot, tag, expected, seal, &sealed, writer, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::updated(reply).as_ref(), Ok(&answer), "{name} {round}");
@@ -100,16 +153,30 @@ async fn compare_update(bench: &Bench, index: u64) {
         let events = bench.events(slot.bucket, &operation).await;
         let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
         let told = match answer {
-            Updated::Done(..) => vec!["session.updated"],
+            Updated::Done(..) => {
+                let judged = judgement.as_ref().map(|judged| judged.event.as_str()).filter(|kind| !kind.is_empty());
+                judged.into_iter().chain(["session.updated"]).collect()
+            }
             _ if stored != record => vec!["session.ended"],
             _ => vec![],
         };
         assert_eq!(kinds, told, "{name} {round}: events");
     }
+    let learned = judgement.as_ref().and_then(|judged| judged.history.clone());
+    let learned = learned.filter(|_| matches!(answer, Updated::Done(..))).unwrap_or_else(|| b"history".to_vec());
+    assert_eq!(bench.bytes(&keys::history(slot)).await, Some(learned), "{name}: history");
     if !absent {
         assert!(bench.ttl(&keys::session(&session)).await > 30_000, "{name}: the record lost its end");
     }
-    bench.remove(&[keys::session(&session), keys::index(slot), keys::epoch(slot), keys::outbox(slot.bucket)]).await;
+    bench
+        .remove(&[
+            keys::session(&session),
+            keys::index(slot),
+            keys::epoch(slot),
+            keys::outbox(slot.bucket),
+            keys::history(slot),
+        ])
+        .await;
 }
 
 #[tokio::test]

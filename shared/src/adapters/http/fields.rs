@@ -92,11 +92,14 @@ impl Checks {
         if client.ip.is_some() && address.is_none() {
             self.refuse("client.ip", "must be an IPv4 or IPv6 address");
         }
-        self.text("client.acceptLanguage", client.accept_language, USER_AGENT_BYTES_MAX);
+        let language = self.text("client.acceptLanguage", client.accept_language, USER_AGENT_BYTES_MAX);
         ClientContext {
             address,
             user_agent: self.text("client.userAgent", client.user_agent, 8 * USER_AGENT_BYTES_MAX),
             fingerprint: self.text("client.fingerprint", client.fingerprint, FINGERPRINT_BYTES_MAX),
+            language: language.as_deref().and_then(first_language),
+            platform: None,
+            place: None,
         }
     }
 
@@ -104,6 +107,12 @@ impl Checks {
     pub fn done(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(self.0)) }
     }
+}
+
+/// The first language of an `Accept-Language`, without its region: regions come and go with travel.
+pub fn first_language(header: &str) -> Option<String> {
+    let first = header.split([',', ';', '-']).next()?.trim().to_ascii_lowercase();
+    (!first.is_empty() && first.len() <= 8 && first.bytes().all(|c| c.is_ascii_lowercase())).then_some(first)
 }
 
 /// `client` in a body.
@@ -116,6 +125,6 @@ pub struct ClientBody {
     pub user_agent: Option<String>,
     /// An opaque fingerprint.
     pub fingerprint: Option<String>,
-    /// Its `Accept-Language`; read so that applications may pass headers on as they are, and not kept.
+    /// Its `Accept-Language`; the first language is part of the fingerprint.
     pub accept_language: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! OAuth form bodies (RFC 6749 §6, RFC 7662 §2.1, RFC 7009 §2.1).
 
+use super::fields::{Checks, ClientBody};
 use super::request::{FORM, Incoming};
+use crate::core::context::ClientContext;
 use crate::error::{Error, Result};
 use crate::limits::FORM_BYTES_MAX;
 use crate::service::authenticate::Credential;
@@ -13,6 +15,25 @@ pub struct TokenForm {
     pub token: String,
     /// The request; its credential is from `Authorization`, or from the form (`client_secret_post`).
     pub inbound: Inbound,
+    form: Form,
+}
+
+impl TokenForm {
+    /// The client that presented the token, as the application states it for introspection: `client_ip`,
+    /// `client_user_agent`, `client_accept_language` and `client_fingerprint`.
+    pub fn client(&self) -> Result<Option<ClientContext>> {
+        let client = ClientBody {
+            ip: self.form.single("client_ip")?,
+            user_agent: self.form.single("client_user_agent")?,
+            fingerprint: self.form.single("client_fingerprint")?,
+            accept_language: self.form.single("client_accept_language")?,
+        };
+        let stated = client.ip.is_some() || client.user_agent.is_some() || client.fingerprint.is_some();
+        let mut checks = Checks::default();
+        let client = checks.client(Some(client));
+        checks.done()?;
+        Ok(stated.then_some(client))
+    }
 }
 
 /// Reads the form of introspection and revocation. `token_type_hint` is read and not needed, since tokens say what
@@ -23,7 +44,7 @@ pub fn token_form(incoming: &Incoming) -> Result<TokenForm> {
     let token = form.single("token")?.filter(|token| !token.is_empty());
     let credential = form.credential(incoming)?;
     let token = token.ok_or_else(|| Error::field("token", "is required"))?;
-    Ok(TokenForm { token, inbound: Inbound { credential, ..incoming.inbound()? } })
+    Ok(TokenForm { token, inbound: Inbound { credential, ..incoming.inbound()? }, form })
 }
 
 /// A request of the token endpoint, with the request that brought it.

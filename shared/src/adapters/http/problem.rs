@@ -69,6 +69,10 @@ pub fn row(error: &Error) -> Row {
         Error::LockNotRenewable => (409, "lock_not_renewable", false, "The lock can not be renewed any more."),
         Error::RateLimited { .. } => (429, "rate_limited", true, "Too many requests in this minute."),
         Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
+        Error::BindingMismatch => (401, "binding_mismatch", false, "The session is bound to another network."),
+        Error::SessionQuarantined(_) => {
+            (401, "session_quarantined", false, "The session is quarantined until the user authenticates again.")
+        }
         Error::StepUpStale => {
             (409, "step_up_stale", false, "The authentication is too old or not later than the recorded one.")
         }
@@ -92,6 +96,8 @@ struct Problem<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -129,6 +135,8 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::SessionChanged
         | Error::IdempotencyKeyReused
         | Error::IfMatchRequired
+        | Error::BindingMismatch
+        | Error::SessionQuarantined(_)
         | Error::StepUpStale
         | Error::RefreshTokenSuperseded
         | Error::SharingRefused
@@ -147,12 +155,21 @@ pub fn problem(error: &Error) -> Response<Body> {
         code: row.code,
         retryable: row.retryable,
         reason,
+        reasons: reasons(error),
         detail,
         errors,
     };
     let mut response = body_of(&body, row.status, "application/problem+json");
     add_headers(&mut response, error, "Bearer");
     response
+}
+
+/// The signals behind a quarantine.
+fn reasons(error: &Error) -> Vec<&'static str> {
+    match error {
+        Error::SessionQuarantined(signals) => signals.words(),
+        _ => Vec::new(),
+    }
 }
 
 #[derive(Serialize)]
@@ -257,6 +274,7 @@ mod tests {
     use super::*;
     use crate::core::application::Scope;
     use crate::core::end_reason::EndReason;
+    use crate::core::risk::Signals;
     use crate::error::Dependency;
 
     /// Every variant with its documented status, code and retryability.
@@ -289,6 +307,8 @@ mod tests {
             (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
             (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
             (Error::IfMatchRequired, 428, "if_match_required", false),
+            (Error::BindingMismatch, 401, "binding_mismatch", false),
+            (Error::SessionQuarantined(Signals::from_bits(3)), 401, "session_quarantined", false),
             (Error::StepUpStale, 409, "step_up_stale", false),
             (Error::RefreshTokenSuperseded, 401, "refresh_token_superseded", false),
             (Error::SharingRefused, 403, "sharing_refused", false),

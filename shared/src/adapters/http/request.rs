@@ -1,5 +1,7 @@
 //! Reading requests. Anything ambiguous is refused before a store is asked.
 
+use super::edge;
+use super::fields::first_language;
 use crate::clock;
 use crate::core::context::ClientContext;
 use crate::core::id::{SessionId, UserId};
@@ -216,7 +218,8 @@ impl Incoming {
         Target { method: self.method().as_str().to_owned(), path: self.raw_path().to_owned(), proof }
     }
 
-    /// Where the request comes from: the gateway's own view. Forwarding headers are never read.
+    /// Where the request comes from: the gateway's own view, or that of a CloudFront distribution that has proved itself.
+    /// Forwarding headers are never read. T-90.
     pub fn client(&self) -> ClientContext {
         let address = match self.request.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => {
@@ -229,7 +232,17 @@ impl Incoming {
             let cut = agent.floor_char_boundary(USER_AGENT_BYTES_MAX);
             agent[..cut].to_owned()
         });
-        ClientContext { address, user_agent, fingerprint: None }
+        let text = |name: &str| self.request.headers().get(name).and_then(|value| value.to_str().ok());
+        let platform = text("sec-ch-ua-platform").map(|text| text.trim_matches('"'));
+        let viewer = edge::viewer(self.request.headers()).unwrap_or_default();
+        ClientContext {
+            address: viewer.address.or(address),
+            user_agent,
+            fingerprint: None,
+            language: text("accept-language").and_then(first_language),
+            platform: platform.filter(|text| (1..=32).contains(&text.len())).map(str::to_owned),
+            place: viewer.place,
+        }
     }
 
     /// The body, of a media type that the route takes, within its limit.

@@ -97,7 +97,7 @@ impl<'a> Chain<'a> {
     }
 
     async fn copy(&mut self, events: &[QueuedEvent]) -> Result<u64> {
-        const COLUMNS: [Type; 13] = [
+        const COLUMNS: [Type; 14] = [
             Type::TEXT,
             Type::TIMESTAMPTZ,
             Type::TIMESTAMPTZ,
@@ -111,12 +111,13 @@ impl<'a> Chain<'a> {
             Type::TEXT,
             Type::TEXT,
             Type::BYTEA,
+            Type::TEXT,
         ];
         let sink = self
             .transaction
             .copy_in(
                 "COPY audit_events (event_id, queued_at, occurred_at, chain_group, sequence, event_type, \
-                 application_id, subject, session_id, actor, reason, request_id, hash) FROM STDIN BINARY",
+                 application_id, subject, session_id, actor, reason, request_id, hash, detail) FROM STDIN BINARY",
             )
             .await
             .map_err(|error| classify(&error))?;
@@ -127,9 +128,10 @@ impl<'a> Chain<'a> {
             self.sequence += 1;
             self.hash = event.chain_hash(&self.hash, self.sequence);
             let hash = self.hash.as_slice();
+            let detail = Some(&event.detail).filter(|detail| !detail.is_empty());
             let (queued_at, occurred_at) =
                 (queued.queued_at.to_offset_date_time(), event.occurred_at.to_offset_date_time());
-            let row: [&(dyn ToSql + Sync); 13] = [
+            let row: [&(dyn ToSql + Sync); 14] = [
                 &event.event_id,
                 &queued_at,
                 &occurred_at,
@@ -143,6 +145,7 @@ impl<'a> Chain<'a> {
                 &event.reason,
                 &event.request_id,
                 &hash,
+                &detail,
             ];
             writer.as_mut().write(&row).await.map_err(|error| classify(&error))?;
         }

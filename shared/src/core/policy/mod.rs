@@ -19,7 +19,7 @@ use crate::limits::{
     REFRESH_GRACE_SECONDS_MAX, SESSION_LIMIT_DEFAULT, SESSION_LIMIT_MAX, STEP_UP_AGE_SECONDS_DEFAULT,
     STEP_UP_AGE_SECONDS_MAX, STEP_UP_AGE_SECONDS_MIN,
 };
-pub use binding::{Binding, IpBinding};
+pub use binding::{Binding, IpBinding, PrefixBits};
 pub use effective::{Effective, Timeouts};
 pub use overlay::Overlay;
 pub use preview::Preview;

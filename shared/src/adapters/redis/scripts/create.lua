@@ -1,18 +1,59 @@
 -- Admits one more session of a user, atomically: limits, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
 --
--- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim  7 device epoch, when there is a device
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim  7 the user's history
+--       8 device epoch, when there is a device
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
 --       6 on limit (0 reject, 1 evict oldest, 2 evict least recent, 3 evict least trusted)  7 event id  8 event common
 --       9 application id  10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
 --       13 limit of the device's type, or ''  14 on that limit  15 the type
---       16 id of the event that the device was registered, or ''
--- Reply {'created', epoch, evicted…} | {'repeated', epoch, evicted…} the same operation again | {'replayed', key text, evicted…}
+--       16 id of the event that the device was registered, or ''  17 entry for the history or ''  18 ms to keep it
+-- Reply {'created', epoch, history, evicted…}, the history as it was before | {'repeated', epoch, history, evicted…} the
+--       same operation again, the history as it is | {'replayed', key text, evicted…}
 --       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
 --       | {'device'} sessions of the device ended after the record's device epoch was read
 local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
 local tombstone, digest, claim_millis = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 local type_max, on_type_limit, device_type = tonumber(ARGV[13]), tonumber(ARGV[14]), ARGV[15]
+
+-- A history with one sighting more: twin of core::risk::History::learn.
+local ENTRY, ENTRY_BYTES = '>I4I4I4Bc6c6c6B', 32
+local function learn(history, fresh)
+  if #history < 5 or string.byte(history) ~= 1 then
+    history = '\1\0\0\0\0'
+  end
+  local seen = {struct.unpack(ENTRY, fresh)}
+  local at_second, entries, known, lately = seen[2], {}, nil, 0
+  for offset = 6, math.min(#history, 5 + 16 * ENTRY_BYTES) - ENTRY_BYTES + 1, ENTRY_BYTES do
+    local entry = {struct.unpack(ENTRY, history, offset)}
+    table.insert(entries, entry)
+    if not known and entry[5] == seen[5] and entry[6] == seen[6] then known = #entries end
+    if at_second - entry[1] < 3600 then lately = lately + 1 end
+  end
+  local function count(entry)
+    if at_second - entry[3] > 600 then
+      entry[3], entry[4] = at_second, seen[4]
+    else
+      entry[4] = math.min(entry[4] + seen[4], 255)
+    end
+  end
+  if known then
+    local entry = table.remove(entries, known)
+    entry[2], entry[7] = math.max(entry[2], at_second), seen[7]
+    count(entry)
+    table.insert(entries, 1, entry)
+  elseif lately < 4 then
+    table.insert(entries, 1, seen)
+    entries[17] = nil
+  elseif entries[1] then
+    count(entries[1])
+  end
+  local packed = {string.sub(history, 1, 5)}
+  for _, e in ipairs(entries) do
+    table.insert(packed, struct.pack(ENTRY, e[1], e[2], e[3], e[4], e[5], e[6], e[7], 0))
+  end
+  return table.concat(packed)
+end
 
 if digest ~= '' then
   local claim = redis.call('GET', KEYS[6])
@@ -36,14 +77,14 @@ if existing then
   if existing.err then return existing end
   if existing.operation == operation then
     -- Whom the first run evicted stands in the events that it has just appended.
-    local reply = {'repeated', existing.epoch}
+    local reply = {'repeated', existing.epoch, ARGV[17] ~= '' and redis.call('GET', KEYS[7]) or ''}
     for _, entry in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1000)) do
       local field = {}
       for index = 1, #entry[2], 2 do
         field[entry[2][index]] = entry[2][index + 1]
       end
       if field.i == event_of(event_id, field.s) and field.r == REASONS[EVICTED] then
-        table.insert(reply, 3, field.s)
+        table.insert(reply, 4, field.s)
       end
     end
     return reply
@@ -51,7 +92,7 @@ if existing then
   return redis.error_reply('COLLISION session id')
 end
 
-if KEYS[7] and fresh[27] < epoch_of(KEYS[7]) then
+if KEYS[8] and fresh[27] < epoch_of(KEYS[8]) then
   return {'device'}
 end
 
@@ -129,7 +170,7 @@ for _, entry in ipairs(dead) do
     redis.call('ZREM', KEYS[2], entry.sid)
   end
 end
-local reply = {'created', epoch}
+local reply = {'created', epoch, ''}
 for _, entry in ipairs(victims) do
   finish_one(entry, EVICTED)
   table.insert(reply, entry.sid)
@@ -148,9 +189,13 @@ if ARGV[16] ~= '' then
   emit(KEYS[5], ARGV[16], 'device.registered', '', '', fresh[17], application, common)
 end
 emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common)
+if ARGV[17] ~= '' then
+  reply[3] = redis.call('GET', KEYS[7]) or ''
+  redis.call('SET', KEYS[7], learn(reply[3], ARGV[17]), 'PX', ARGV[18])
+end
 if digest ~= '' then
   local claim = {digest .. sid}
-  for index = 3, #reply do
+  for index = 4, #reply do
     table.insert(claim, reply[index])
   end
   redis.call('SET', KEYS[6], table.concat(claim, ' '), 'PX', claim_millis)

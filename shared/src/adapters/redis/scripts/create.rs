@@ -1,10 +1,13 @@
 //! Admitting a session.
 
-use super::{Call, Operation, Reply, UnexpectedReply, integer, items, session_keys, sessions, text, tombstone_millis};
+use super::{
+    Call, Operation, Reply, UnexpectedReply, bytes, integer, items, session_keys, sessions, text, tombstone_millis,
+};
 use crate::adapters::redis::keys;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::policy::{Effective, OnLimit, SessionLimit};
 use crate::core::record::SessionRecord;
+use crate::core::risk::history::Entry;
 use crate::core::time::Timestamp;
 use redis::Value;
 
@@ -26,6 +29,8 @@ pub enum Created {
     Admitted {
         /// The user's epoch that the record carries.
         epoch: u32,
+        /// The user's history before this session, when it was asked to learn something.
+        history: Vec<u8>,
         /// Ended to make room.
         evicted: Vec<SessionId>,
     },
@@ -61,7 +66,7 @@ impl Limits {
 }
 
 /// Admits a session. The record's epoch is set by the script. `registration` is the id of the event that its device was
-/// registered, when that is to be told.
+/// registered, when that is to be told; `seen` is what the user's history learns.
 pub fn create(
     session: &SessionId,
     slot: UserSlot,
@@ -70,10 +75,12 @@ pub fn create(
     registration: Option<&str>,
     operation: &Operation,
     claim: Option<&Claim>,
+    seen: Option<&Entry>,
     now: Timestamp,
 ) -> Call {
     let mut keys = session_keys(session, slot);
     keys.push(keys::idempotency_claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
+    keys.push(keys::history(slot));
     keys.extend(record.attributes.device_tag.map(|device| keys::device_epoch(slot, device)));
     // A session whose device is of no known type counts under no type.
     let device_type = record.attributes.device_type.as_deref().unwrap_or_default();
@@ -95,6 +102,8 @@ pub fn create(
         .number(type_limit.map_or(0, on_limit))
         .arg(device_type)
         .arg(registration.unwrap_or_default())
+        .arg(seen.map(Entry::encode).map_or(Vec::new(), Vec::from))
+        .number(crate::limits::HISTORY_SECONDS * 1000)
 }
 
 fn on_limit(limit: SessionLimit) -> u8 {
@@ -112,7 +121,8 @@ pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
     let epoch = |value| u32::try_from(integer(value)?).map_err(|_| UnexpectedReply);
     Ok(match text(reply.first())? {
         "created" | "repeated" => {
-            Created::Admitted { epoch: epoch(reply.get(1))?, evicted: sessions(bucket, &reply[2..])? }
+            let history = bytes(reply.get(2))?.to_vec();
+            Created::Admitted { epoch: epoch(reply.get(1))?, history, evicted: sessions(bucket, &reply[3..])? }
         }
         "replayed" => {
             let mut named = sessions(bucket, &reply[1..])?;

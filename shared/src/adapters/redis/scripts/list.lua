@@ -2,16 +2,17 @@
 --
 -- KEYS  1 index  2 epoch  3 the caller's own session, when a holder calls
 -- ARGV  1 hash tag  2 now ms  3 application tag  4 created ms of the last item seen or ''  5 its key text  6 page size
---       7 auth_time of the calling holder's token in seconds or ''
+--       7 auth_time of the calling holder's token in seconds or ''  8 the calling holder's address and device digest
 -- Reply {'page', {key text, record, family…}…} one item more than the page when there is another page; records without the
 --       sealed data; families of an owner's session are all it is shared with, of another's the application's own
 --       | {'caller', reason} the caller's own session is over
+--       | {'unjudged'} the caller's own session is quarantined, or its context has to be judged first
 local slot, now, application, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[6])
 local after, after_sid = tonumber(ARGV[4]), ARGV[5]
 
 local epoch = epoch_of(KEYS[2])
 if KEYS[3] then
-  local refusal = refuse_caller(slot, KEYS[3], application, ARGV[7], epoch, now)
+  local refusal = refuse_caller(slot, KEYS[3], application, ARGV[7], epoch, now, ARGV[8])
   if refusal then return refusal end
 end
 

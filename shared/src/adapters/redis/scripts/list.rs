@@ -1,7 +1,8 @@
 //! Listing a user's sessions.
 
-use super::{Call, Own, Reply, UnexpectedReply, bytes, integer, items, record, text};
+use super::{Call, Own, Reply, UnexpectedReply, bytes, holder_context, integer, items, record, text};
 use crate::adapters::redis::keys;
+use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
 use crate::core::family::Family;
 use crate::core::id::{Bucket, SessionId, UserSlot};
@@ -28,19 +29,21 @@ pub enum Listed {
     Page(Vec<(SessionId, SessionRecord, Vec<Family>)>),
     /// The calling holder's own session is over.
     CallerOver(Option<EndReason>),
+    /// The calling holder is quarantined, or its context has to be judged first.
+    Unjudged,
 }
 
-/// One page of a user's sessions; `caller` is the holder's own session when a holder asks.
+/// One page of a user's sessions; `caller` is the holder's own session and context when a holder asks.
 pub fn list(
     slot: UserSlot,
-    caller: Option<&Own>,
+    caller: Option<(&Own, ContextDigests)>,
     application_tag: [u8; 8],
     after: Option<&PageCursor>,
     page_size: usize,
     now: Timestamp,
 ) -> Call {
     let mut keys = vec![keys::index(slot), keys::epoch(slot)];
-    keys.extend(caller.map(|own| keys::session(&own.session)));
+    keys.extend(caller.map(|(own, _)| keys::session(&own.session)));
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
@@ -48,7 +51,8 @@ pub fn list(
         .arg(after.map(|after| after.created_at.millis().to_string()).unwrap_or_default())
         .arg(after.map(|after| after.key_text.clone()).unwrap_or_default())
         .number(page_size)
-        .arg(caller.map(Own::auth_time_text).unwrap_or_default())
+        .arg(caller.map(|(own, _)| own.auth_time_text()).unwrap_or_default())
+        .arg(holder_context(caller.map(|(_, context)| context)))
 }
 
 /// Reads the reply to [`list`].
@@ -56,6 +60,7 @@ pub fn listed(bucket: Bucket, reply: Value) -> Reply<Listed> {
     let reply = items(reply)?;
     match text(reply.first())? {
         "caller" => Ok(Listed::CallerOver(u8::try_from(integer(reply.get(1))?).ok().and_then(EndReason::from_code))),
+        "unjudged" => Ok(Listed::Unjudged),
         "page" => {
             let item = |value: &Value| {
                 let Value::Array(parts) = value else { return Err(UnexpectedReply) };

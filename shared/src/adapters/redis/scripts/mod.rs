@@ -3,6 +3,7 @@
 //! A script is constant text addressed by its digest; values travel in ARGV only. `record.lua` stands in front of each.
 
 use super::keys;
+use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
 use crate::core::family::Family;
 use crate::core::id::{Bucket, SessionId, UserSlot};
@@ -38,10 +39,12 @@ mod bind_key;
 mod create;
 mod end;
 mod end_device;
+mod judge;
 mod list;
 mod lock;
 mod miss;
 mod note;
+mod note_session;
 mod proof;
 mod rate;
 mod read;
@@ -58,13 +61,17 @@ pub use bind_key::{KeyBound, bind_key, key_bound};
 pub use create::{Claim, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
+pub use judge::{Judged, judge, judged};
 pub use list::{Listed, PageCursor, list, listed};
 pub use lock::{Locked, lock, locked};
 pub use miss::{Missed, miss, missed};
 pub use note::note;
+pub use note_session::note_session;
 pub use proof::{is_first_use, use_proof};
 pub use rate::{Leased, lease, leased};
-pub use read::{Read, family, family_reply, read, read_reply};
+pub use read::{
+    Read, ReadWithHistory, family, family_reply, read, read_reply, read_with_history, read_with_history_reply,
+};
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
 pub use share::{
@@ -74,7 +81,7 @@ pub use step_up::{SteppedUp, step_up, stepped_up};
 pub use sweep::{Swept, sweep, swept};
 pub use touch::{touch, touched};
 pub use unlock::{Unlocked, unlock, unlocked};
-pub use update::{Updated, update, updated};
+pub use update::{Updated, Writer, update, updated};
 
 /// A script with its keys and arguments, ready to be sent any number of times.
 pub struct Call {
@@ -156,6 +163,11 @@ fn session_keys(session: &SessionId, slot: UserSlot) -> Vec<String> {
         keys::expiry_queue(slot.bucket),
         keys::outbox(slot.bucket),
     ]
+}
+
+/// The context of a holder as scripts take it; applications have none to be judged.
+fn holder_context(context: Option<ContextDigests>) -> Vec<u8> {
+    context.map(|context| [context.address, context.device].concat()).unwrap_or_default()
 }
 
 /// [`session_keys`] with the session's lock and the fences issued for it.

@@ -17,6 +17,13 @@ pub fn read(sessions: &[SessionId], slot: UserSlot) -> redis::Cmd {
     command
 }
 
+/// [`read`] with the user's history behind the epoch, in the same command.
+pub fn read_with_history(sessions: &[SessionId], slot: UserSlot) -> redis::Cmd {
+    let mut command = read(sessions, slot);
+    command.arg(keys::history(slot));
+    command
+}
+
 /// Records, absent ones as `None`, and the user's epoch.
 pub type Read = (Vec<Option<SessionRecord>>, u32);
 
@@ -32,6 +39,21 @@ pub fn read_reply(reply: Value) -> Reply<Read> {
         value => record(Some(value)).map(Some),
     };
     Ok((values.iter().map(record).collect::<Reply<_>>()?, epoch))
+}
+
+/// Records and epoch as in [`Read`], and the bytes of the history, empty when there is none.
+pub type ReadWithHistory = (Vec<Option<SessionRecord>>, u32, Vec<u8>);
+
+/// Reads the reply to [`read_with_history`].
+pub fn read_with_history_reply(reply: Value) -> Reply<ReadWithHistory> {
+    let mut values = items(reply)?;
+    let history = match values.pop() {
+        Some(Value::Nil) => Vec::new(),
+        Some(Value::BulkString(bytes)) => bytes,
+        _ => return Err(UnexpectedReply),
+    };
+    let (records, epoch) = read_reply(Value::Array(values))?;
+    Ok((records, epoch, history))
 }
 
 /// The family of an application under a shared session: `HGET families tag`.

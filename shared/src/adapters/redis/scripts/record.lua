@@ -74,6 +74,42 @@ local function patch(record_key, h)
   redis.call('SETRANGE', record_key, 0, pack(h))
 end
 
+-- Writes the header and, unless they are '', other attributes; sealed data and TTL stay.
+local function rewrite(record_key, h, attributes)
+  if attributes == '' then
+    return patch(record_key, h)
+  end
+  local sealed = redis.call('GETRANGE', record_key, HEADER_BYTES + h.attributes, -1)
+  h.attributes = #attributes
+  h.revision = next_number(h.revision)
+  redis.call('SET', record_key, pack(h) .. attributes .. sealed, 'KEEPTTL')
+end
+
+-- A judgement as core::risk::Commitment::encode writes it: what it was made from, and what it puts in the record.
+local function judgement_of(bytes)
+  local j, at = {}, nil
+  j.revision, j.standing, j.score, j.address, j.device, at = struct.unpack('>I4BBc8c8', bytes)
+  for _, part in ipairs({'attributes', 'event', 'detail', 'history'}) do
+    local length = struct.unpack('>I2', bytes, at)
+    j[part] = string.sub(bytes, at + 2, at + 1 + length)
+    at = at + 2 + length
+  end
+  return j
+end
+
+-- Whether two context digests contradict; an unknown side never does.
+local function differs(recorded, presented)
+  return recorded ~= UNKNOWN and presented ~= UNKNOWN and recorded ~= presented
+end
+
+-- Whether the holder of a session can not act on it yet: it is quarantined, or its context has to be judged first, which
+-- is done for the application that owns it. `context` is the address and the device digest of a holder, '' of an
+-- application, which is never judged.
+local function unjudged(h, application, context)
+  return context ~= '' and (h.standing == QUARANTINED or h.app == application
+    and (differs(h.address, string.sub(context, 1, 8)) or differs(h.device, string.sub(context, 9, 16))))
+end
+
 -- Why an active record is dead all the same, or nil. Twin of core::session::liveness.
 local function lapsed(h, epoch, now)
   if h.epoch < epoch then
@@ -158,8 +194,9 @@ local function outdated(record_key, h, auth_time)
 end
 
 -- The reply to a holder whose own session is over, is shared with its application no more, or has been stepped up since;
--- nil when its token is good.
-local function refuse_caller(slot, record_key, application, auth_time, epoch, now)
+-- whose session is quarantined (a reason that there is not, 255) or, for scripts that are given the holder's context, has
+-- to be judged first; nil when its token is good. Contexts of families are not judged.
+local function refuse_caller(slot, record_key, application, auth_time, epoch, now, context)
   local h = read(record_key)
   if not h then
     return {'caller', 0}
@@ -176,7 +213,12 @@ local function refuse_caller(slot, record_key, application, auth_time, epoch, no
     end
     if f.err then return f end
   end
-  return outdated(record_key, h, auth_time) and {'caller', 0} or nil
+  if outdated(record_key, h, auth_time) then
+    return {'caller', 0}
+  elseif context then
+    return unjudged(h, application, context) and {'unjudged'} or nil
+  end
+  return h.standing == QUARANTINED and {'caller', 255} or nil
 end
 
 -- As `owned`, for an application that owns the session or shares it: header, its family when it shares, or the reply. The
@@ -226,9 +268,13 @@ local function issued_of(issued_key)
   return issued
 end
 
--- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of.
-local function emit(outbox_key, id, kind, reason, sid, tag, application, common)
-  redis.call('XADD', outbox_key, '*', 'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common)
+-- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of. `detail` may be left out.
+local function emit(outbox_key, id, kind, reason, sid, tag, application, common, detail)
+  local entry = {'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common}
+  if detail and detail ~= '' then
+    entry[15], entry[16] = 'd', detail
+  end
+  redis.call('XADD', outbox_key, '*', unpack(entry))
 end
 
 -- The id of an operation's event about one of several sessions. It must not depend on how many came before: the same

@@ -4,7 +4,7 @@
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 generation presented  6 operation
 --       7 address digest  8 device digest  9 judged revision or -1  10 event id  11 event common  12 tombstone ms
 --       13 thumbprint of the caller's key or ''  14 judged standing  15 judged score  16 history to keep or ''
---       17 ms to keep it
+--       17 ms to keep it  18 judged attributes or ''  19 event of the judgement or ''  20 its detail
 -- Reply {'missing'} | {'ended', reason} | {'lapsed', reason} | {'replay', owner's tag} | {'moved'} | {'key'}
 --       | {'superseded'} | {'successor'|'rotated'|'healed'|'quarantined', record, family} | {'context', record, family,
 --       history}; records without the sealed data; the family of an application that shares the session, or ''
@@ -59,10 +59,6 @@ if operation == place.operation and next_generation(generation) == place.generat
   return quarantined or answer('successor')
 end
 
-local function differs(recorded, presented)
-  return recorded ~= UNKNOWN and presented ~= UNKNOWN and recorded ~= presented
-end
-
 local whose = family and family.id or attribute(KEYS[1], h, 2)
 if generation < place.generation then
   local inside = math.max(0, now - place.rotated) <= place.grace * 1000
@@ -73,6 +69,12 @@ if generation < place.generation then
   end
   if generation + 1 == place.generation and inside and not differs(place.device, device) then -- case 8
     return quarantined or answer('successor')
+  end
+  -- The user's history remembers when: its first five bytes are version and last replay.
+  local version = redis.call('GETRANGE', KEYS[6], 0, 0)
+  if version == '' or version == '\1' then
+    redis.call('SETRANGE', KEYS[6], 0, struct.pack('>BI4', 1, math.floor(now / 1000)))
+    redis.call('PEXPIRE', KEYS[6], ARGV[17])
   end
   emit(KEYS[5], event_id .. '.1', 'refresh.replayed', REASONS[REUSE], sid, h.tag, whose, common)
   finish(slot, sid, h, REUSE, now, operation, tombstone, KEYS[5], event_id, common) -- cases 5, 6, 7
@@ -108,9 +110,9 @@ end
 if family then
   redis.call('HSET', key(slot, 'f', sid), application, pack_family(family))
 end
-patch(KEYS[1], h)
-if changed then
-  emit(KEYS[5], event_id .. '.2', 'session.context_changed', '', sid, h.tag, whose, common)
+rewrite(KEYS[1], h, judged >= 0 and ARGV[18] or '')
+if judged >= 0 and ARGV[19] ~= '' then
+  emit(KEYS[5], event_id .. '.2', ARGV[19], '', sid, h.tag, whose, common, ARGV[20])
 end
 emit(KEYS[5], event_id, healed and 'session.healed' or 'session.refreshed', '', sid, h.tag, whose, common)
 return answer(healed and 'healed' or 'rotated')

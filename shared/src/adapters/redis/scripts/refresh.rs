@@ -41,6 +41,8 @@ pub enum Refreshed {
         record: SessionRecord,
         /// The bytes of the history, empty when there is none.
         history: Vec<u8>,
+        /// Whether the session is another application's, and only shared.
+        shared: bool,
     },
     /// Case 10.
     Moved,
@@ -81,6 +83,9 @@ pub fn refresh(
         .number(judged.map_or(0, |judged| judged.score))
         .arg(judged.and_then(|judged| judged.history.as_deref()).unwrap_or_default())
         .number(HISTORY_SECONDS * 1000)
+        .arg(judged.and_then(|judged| judged.attributes.as_deref()).unwrap_or_default())
+        .arg(judged.map_or("", |judged| judged.event.as_str()))
+        .arg(judged.map_or("", |judged| &judged.detail))
 }
 
 /// Reads the reply to [`refresh`].
@@ -96,7 +101,11 @@ pub fn refreshed(reply: Value) -> Reply<Refreshed> {
         "successor" => Refreshed::Successor(record(second)?),
         "rotated" => Refreshed::Rotated(record(second)?),
         "healed" => Refreshed::Healed(record(second)?),
-        "context" => Refreshed::ContextChanged { record: record(second)?, history: bytes(reply.get(3))?.to_vec() },
+        "context" => Refreshed::ContextChanged {
+            record: record(second)?,
+            history: bytes(reply.get(3))?.to_vec(),
+            shared: !bytes(reply.get(2))?.is_empty(),
+        },
         "key" => Refreshed::WrongKey,
         "superseded" => Refreshed::Superseded,
         "quarantined" => Refreshed::Quarantined(record(second)?),
