@@ -1,6 +1,9 @@
 //! T-74: a quarantined session is of no use to anybody but its application, and can be ended.
 
-use integration_tests::{Stack, json};
+use std::time::Duration;
+
+use integration_tests::{Stack, Value, json};
+use time::format_description::well_known::Rfc3339;
 
 use super::risk::{CHROME, ELSEWHERE, HOME, begin, read, refresh, risk};
 use super::session_path;
@@ -43,6 +46,37 @@ async fn t_74_nothing_works_while_quarantined_but_the_end() {
     // Whoever holds it may end it.
     own("DELETE", &session_path(id)).send().await.expect(204);
     stack.app.get(id).await.expect_problem(404, "session_ended");
+}
+
+/// A re-authentication releases a quarantined session in the context that it is stated for; without one, the context that
+/// was judged is judged again.
+#[tokio::test]
+async fn t_74_a_step_up_releases_in_the_context_of_the_authentication() {
+    let stack = Stack::builder().with_clock().start().await;
+    let session = begin(&stack, "ada").await;
+    let thief = || read(&stack, &session, ELSEWHERE, "curl/8.5").send();
+    thief().await.expect_problem(401, QUARANTINED);
+    let step_up = async |client: Option<(&str, &str)>| {
+        stack.advance(Duration::from_secs(2));
+        let authenticated = stack.now().format(&Rfc3339).expect("a time");
+        let mut body = json!({ "authTime": authenticated });
+        if let Some((address, agent)) = client {
+            body["client"] = json!({ "ip": address, "userAgent": agent });
+        }
+        let path = format!("{}/step-up", session_path(&session.session_id));
+        stack.app.request("POST", &path).json(&body).send().await.expect(200).json()
+    };
+    let get = |stepped: &Value, address: &str, agent: &str| {
+        let token = stepped["accessToken"].as_str().expect("a token").to_owned();
+        let request = stack.request("GET", &session_path(&session.session_id)).bearer(&token);
+        request.source_ip(address).user_agent(agent).send()
+    };
+    let home = step_up(None).await;
+    get(&home, HOME, CHROME).await.expect(200);
+    get(&home, ELSEWHERE, "curl/8.5").await.expect_problem(401, QUARANTINED);
+    let elsewhere = step_up(Some((ELSEWHERE, "curl/8.5"))).await;
+    assert_eq!(elsewhere["session"].get("risk"), None, "{elsewhere}");
+    get(&elsewhere, ELSEWHERE, "curl/8.5").await.expect(200);
 }
 
 /// T-01: a resource server that states who presented the token needs no other check.

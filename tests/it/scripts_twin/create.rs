@@ -294,6 +294,7 @@ async fn check_events(
 }
 
 /// I-14: the same operation again, and the idempotency key with the same and with another payload.
+#[expect(clippy::too_many_arguments, reason = "the parts of one case")]
 async fn repeat(
     bench: &Bench,
     session: &SessionId,
