@@ -10,6 +10,8 @@ mod files;
 mod layout;
 #[path = "repository/scripts.rs"]
 mod scripts;
+#[path = "repository/security.rs"]
+mod security;
 #[path = "repository/sources.rs"]
 mod sources;
 #[path = "repository/stack.rs"]

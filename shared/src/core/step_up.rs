@@ -78,12 +78,6 @@ pub fn decide(
     let attributes = &mut stepped.attributes;
     attributes.auth_time = Some(at);
     attributes.risk = None;
-    if header.standing != Standing::Good {
-        // The user has proved itself where it is, which may be what was held against the session. It takes the context of
-        // its next request, like one that began without any.
-        (stepped.header.address, stepped.header.device) = ([0; 8], [0; 8]);
-        attributes.seen = None;
-    }
     if assertion.acr.is_some() {
         attributes.acr.clone_from(&assertion.acr);
     }

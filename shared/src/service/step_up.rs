@@ -7,11 +7,15 @@ use super::present::{self, SessionView};
 use super::rate;
 use super::reach;
 use super::refresh::RefreshedSession;
+use super::risk::Asking;
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, SteppedUp};
 use crate::core::application::Scope;
 use crate::core::audit::Actor;
+use crate::core::context::ClientContext;
 use crate::core::id::SessionId;
+use crate::core::record::SessionRecord;
+use crate::core::risk::{self, Commitment};
 use crate::core::step_up::{Assertion, Refused, decide};
 use crate::error::{Asker, Error, Result};
 
@@ -19,13 +23,17 @@ use crate::error::{Asker, Error, Result};
 const DECISIONS_MAX: usize = 3;
 
 /// Steps a session up: read, decide, commit under the revision that was judged. Two round trips.
+///
+/// With the `client` that authenticated, one more: the session goes on in its context, which the history learns. Without it
+/// the session's context stays, and a request from another one is judged as ever.
 pub async fn step_up_session(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,
     assertion: &Assertion,
+    client: Option<&ClientContext>,
 ) -> Result<RefreshedSession> {
-    rate::watch(service, inbound, step_up(service, inbound, session, assertion)).await
+    rate::watch(service, inbound, step_up(service, inbound, session, assertion, client)).await
 }
 
 async fn step_up(
@@ -33,6 +41,7 @@ async fn step_up(
     inbound: &Inbound,
     session: SessionId,
     assertion: &Assertion,
+    client: Option<&ClientContext>,
 ) -> Result<RefreshedSession> {
     let now = inbound.now;
     let application = authenticate::application(service, inbound, Scope::SessionsWrite).await?;
@@ -48,7 +57,25 @@ async fn step_up(
             Refused::Stale => Error::StepUpStale,
             Refused::Invalid(errors) => Error::InvalidRequest(errors),
         })?;
-        let call = scripts::step_up(&session, slot, record.header.revision, &stepped, &operation, now);
+        let (stepped, history) = match client {
+            None => (stepped, None),
+            Some(client) => {
+                let asking = Asking {
+                    policy: &application.policy,
+                    client,
+                    actor: &Actor::Application,
+                    request_id: &inbound.request_id,
+                    session,
+                    slot,
+                    now,
+                    active: true,
+                };
+                let adopted = adopt(service, asking, &stepped).await?;
+                (adopted.record, adopted.history)
+            }
+        };
+        let revision = record.header.revision;
+        let call = scripts::step_up(&session, slot, revision, &stepped, history.as_deref(), &operation, now);
         match scripts::stepped_up(service.state.run(&call).await?)? {
             SteppedUp::Done(record) => {
                 return Ok(RefreshedSession {
@@ -62,4 +89,13 @@ async fn step_up(
         }
     }
     Err(Error::SessionChanged)
+}
+
+/// The stepped record in the context of the re-authentication.
+async fn adopt(service: &Service, asking: Asking<'_>, stepped: &SessionRecord) -> Result<Commitment> {
+    let reply = service.state.command(&scripts::read_with_history(&[], asking.slot)).await?;
+    let (_, _, history) = scripts::read_with_history_reply(reply)?;
+    let digests = asking.digests(service).await?;
+    let scene = asking.scene(service, digests, stepped, &history).await?;
+    Ok(risk::adopt(stepped, &scene, true))
 }

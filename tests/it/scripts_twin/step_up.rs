@@ -51,7 +51,7 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
         Liveness::Alive if judged != revision => (SteppedUp::Moved, unchanged),
         Liveness::Alive => (SteppedUp::Done(Box::new(without_data(&stepped))), stepped.clone()),
     };
-    let call = scripts::step_up(&session, slot, judged, &stepped, &operation, now);
+    let call = scripts::step_up(&session, slot, judged, &stepped, None, &operation, now);
     for round in ["once", "twice"] {
         let reply = bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}"));
         assert_eq!(scripts::stepped_up(reply), Ok(answer.clone()), "{name} {round}");

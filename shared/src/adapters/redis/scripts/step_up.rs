@@ -6,6 +6,7 @@ use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::record::SessionRecord;
 use crate::core::time::Timestamp;
+use crate::limits::HISTORY_SECONDS;
 use redis::Value;
 
 script!(SCRIPT, "step_up.lua");
@@ -23,17 +24,21 @@ pub enum SteppedUp {
     Ended(EndReason),
 }
 
-/// Puts what [`crate::core::step_up::decide`] made of the record of a revision in its place; sealed data stay.
+/// Puts what [`crate::core::step_up::decide`] made of the record of a revision in its place; sealed data stay. `history` is
+/// that of the user with the context of the re-authentication, when it is known.
 pub fn step_up(
     session: &SessionId,
     slot: UserSlot,
     judged_revision: u32,
     stepped: &SessionRecord,
+    history: Option<&[u8]>,
     operation: &Operation,
     now: Timestamp,
 ) -> Call {
     let without_data = SessionRecord { sealed: Vec::new(), ..stepped.clone() };
-    Call::new(&SCRIPT, session_keys(session, slot))
+    let mut keys = session_keys(session, slot);
+    keys.push(keys::history(slot));
+    Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
         .arg(session.key_text())
@@ -44,6 +49,8 @@ pub fn step_up(
         .arg(&operation.event_id)
         .arg(&operation.common)
         .number(tombstone_millis())
+        .arg(history.unwrap_or_default())
+        .number(HISTORY_SECONDS * 1000)
 }
 
 /// Reads the reply to [`step_up`].
