@@ -1,4 +1,4 @@
-//! `docs/security/risk.md` against the code: inputs (ASVS 8.1.3), weights, thresholds and the golden table (8.1.4).
+//! `docs/SECURITY.md` against the code: inputs (ASVS 8.1.3), weights, thresholds and the golden table (8.1.4).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub fn read(path: &str) -> String {
 
 /// The document.
 pub fn document() -> String {
-    read("docs/security/risk.md")
+    read("docs/SECURITY.md")
 }
 
 /// Cells of the table under a header row.

@@ -301,6 +301,6 @@ fn t_77_t_92_the_replayed_month_keeps_the_stated_rates() {
         }
     }
     for line in tables.lines().filter(|line| !line.is_empty()) {
-        assert!(document().contains(line), "docs/security/risk.md does not say: {line}\nThe month gives:\n{tables}");
+        assert!(document().contains(line), "docs/SECURITY.md does not say: {line}\nThe month gives:\n{tables}");
     }
 }

@@ -1,7 +1,7 @@
 //! The risk of a session: signals from its context and its user's history, a score, a verdict. More risk never gives a
 //! weaker verdict, and more trust never a stronger one. ASVS 8.1.3, 8.1.4, 8.2.4.
 //!
-//! `docs/security/risk.md` lists every input, weight and threshold; tests hold the code to it.
+//! `docs/SECURITY.md` lists every input, weight and threshold; tests hold the code to it.
 
 pub mod assess;
 pub mod history;
