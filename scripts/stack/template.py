@@ -12,6 +12,7 @@ TABLES = {
     "DevicesTable": "DEVICES_TABLE",
     "RevocationsTable": "REVOCATIONS_TABLE",
     "DeliveriesTable": "DELIVERIES_TABLE",
+    "SubjectKeysTable": "SUBJECT_KEYS_TABLE",
 }
 TAKEN_OVER = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes")
 

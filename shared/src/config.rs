@@ -37,6 +37,8 @@ pub struct Tables {
     pub devices: String,
     /// Deliveries to receivers.
     pub deliveries: String,
+    /// Keys of subjects' personal audit fields.
+    pub subject_keys: String,
 }
 
 /// How to reach PostgreSQL.
@@ -162,6 +164,7 @@ impl Tables {
             revocations: table("REVOCATIONS_TABLE"),
             devices: table("DEVICES_TABLE"),
             deliveries: table("DELIVERIES_TABLE"),
+            subject_keys: table("SUBJECT_KEYS_TABLE"),
         }
     }
 }

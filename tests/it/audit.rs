@@ -8,5 +8,7 @@ mod drain;
 mod events;
 #[path = "audit/kills.rs"]
 mod kills;
+#[path = "audit/personal.rs"]
+mod personal;
 #[path = "audit/tampering.rs"]
 mod tampering;

@@ -55,6 +55,10 @@ pub struct Event {
     pub application: String,
     pub common: String,
     pub detail: String,
+    /// What is told of the session.
+    pub attributes: Option<Attributes>,
+    /// When a session that ended had begun, in milliseconds.
+    pub began_at: Option<i64>,
 }
 
 impl Bench {
@@ -163,7 +167,7 @@ impl Bench {
     /// Every event of a bucket in its order.
     pub async fn outbox(&self, bucket: Bucket) -> Vec<Event> {
         let value = self.command(redis::cmd("XRANGE").arg(keys::outbox(bucket)).arg("-").arg("+")).await;
-        let entries: Vec<(String, Vec<String>)> = redis::from_redis_value(value).expect("stream entries");
+        let entries: Vec<(String, Vec<Vec<u8>>)> = redis::from_redis_value(value).expect("stream entries");
         entries.into_iter().map(|(_, fields)| event(&fields)).collect()
     }
 
@@ -171,7 +175,7 @@ impl Bench {
     pub async fn discard_events(&self, bucket: Bucket, operation: &Operation) {
         let key = keys::outbox(bucket);
         let value = self.command(redis::cmd("XRANGE").arg(&key).arg("-").arg("+")).await;
-        let entries: Vec<(String, Vec<String>)> = redis::from_redis_value(value).expect("stream entries");
+        let entries: Vec<(String, Vec<Vec<u8>>)> = redis::from_redis_value(value).expect("stream entries");
         for (entry, _) in entries.iter().filter(|(_, fields)| event(fields).id.starts_with(&operation.event_id)) {
             self.command(redis::cmd("XDEL").arg(&key).arg(entry)).await;
         }
@@ -185,11 +189,13 @@ impl Bench {
     }
 }
 
-fn event(fields: &[String]) -> Event {
-    let field = |name: &str| {
-        let pair = fields.chunks_exact(2).find(|pair| pair[0] == name);
-        pair.unwrap_or_else(|| panic!("no field {name} in {fields:?}"))[1].clone()
-    };
+fn event(fields: &[Vec<u8>]) -> Event {
+    let bytes = |name: &str| fields.chunks_exact(2).find(|pair| pair[0] == name.as_bytes()).map(|pair| &pair[1]);
+    let text = |name: &str| bytes(name).map(|value| String::from_utf8(value.clone()).expect("a text"));
+    let field = |name: &str| text(name).unwrap_or_else(|| panic!("no field {name} in {fields:?}"));
+    // What is told of a session is as its record has it.
+    let attributes = bytes("p").map(|value| Attributes::decode(value).expect("attributes"));
+    let began_at = text("b").map(|value| value.parse().expect("milliseconds"));
     let event = Event {
         id: field("i"),
         kind: field("t"),
@@ -198,7 +204,9 @@ fn event(fields: &[String]) -> Event {
         user: field("u"),
         application: field("a"),
         common: field("c"),
-        detail: fields.chunks_exact(2).find(|pair| pair[0] == "d").map(|pair| pair[1].clone()).unwrap_or_default(),
+        detail: text("d").unwrap_or_default(),
+        attributes,
+        began_at,
     };
     assert!(EVENT_TYPES.contains(&event.kind.as_str()), "not in the vocabulary: {event:?}");
     assert!(event.reason.is_empty() || EndReason::parse(&event.reason).is_some(), "not a reason: {event:?}");

@@ -76,6 +76,8 @@ async fn an_unknown_authority_of_postgresql_is_an_outage_and_loses_no_event() {
         ("REDIS_CLUSTER", "false".to_owned()),
         ("DATABASE_URL", database.url_through(&database.authority(), true)),
         ("DATABASE_CA_FILE", authority.display().to_string()),
+        ("STACK_NAME", "sessions".to_owned()),
+        ("KMS_KEY_ID", stack.aws.kms_key_id.clone()),
     ] {
         spec.variables.push((name.to_owned(), value));
     }
@@ -112,7 +114,7 @@ const HOSTILE_USERS: [&str; 14] = [
 /// T-48
 #[tokio::test]
 async fn t_48_hostile_user_ids_never_reach_a_key_and_data_is_never_readable() {
-    let stack = Stack::builder().with_environments(1).start().await;
+    let stack = Stack::builder().with_database().with_environments(1).start().await;
     let app = &stack.app;
     let canary = format!("canary-{}", settings::random_hex(12));
     secrets::register(&canary);
@@ -140,7 +142,8 @@ async fn t_48_hostile_user_ids_never_reach_a_key_and_data_is_never_readable() {
         expect_grammar(key);
         let mut hidden =
             vec![canary.as_str(), "fingerprint-canary", "idempotency-canary", "203.0.113.77", "rt_", "sk_"];
-        if !key.name().starts_with("s:") {
+        // An event that waits to be drained holds what the record beside it holds.
+        if !key.name().starts_with("s:") && !key.name().starts_with("o:") {
             hidden.extend(HOSTILE_USERS);
         }
         for secret in hidden {
@@ -157,6 +160,7 @@ async fn t_48_hostile_user_ids_never_reach_a_key_and_data_is_never_readable() {
             _ => app.delete_user_sessions(user).await.expect(204),
         };
     }
+    stack.run_write_audit().await;
     for key in stack.redis_keys().await {
         expect_grammar(&key);
         for personal in HOSTILE_USERS.into_iter().chain(["agent", "203.0.113", canary.as_str()]) {

@@ -29,7 +29,7 @@ pub async fn rows(client: &Client) -> Vec<Row> {
     let rows = client
         .query(
             "SELECT chain_group, sequence, event_id, occurred_at, event_type, application_id, subject, session_id, \
-             actor, reason, request_id, queued_at, hash, detail FROM audit_events ORDER BY chain_group, sequence, event_id",
+             actor, reason, request_id, queued_at, hash, detail, sealed FROM audit_events ORDER BY chain_group, sequence, event_id",
             &[],
         )
         .await
@@ -50,6 +50,7 @@ pub async fn rows(client: &Client) -> Vec<Row> {
                 reason: row.get(9),
                 request_id: row.get(10),
                 detail: row.get::<_, Option<String>>(13).unwrap_or_default(),
+                sealed: row.get::<_, Option<Vec<u8>>>(14).unwrap_or_default(),
             },
             queued_at: row.get(11),
             hash: row.get(12),

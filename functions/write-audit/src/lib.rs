@@ -7,16 +7,12 @@ use shared::adapters::postgres;
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::error::Result;
-use shared::service::audit_drain::{Drained, drain};
-use shared::service::receivers::Receivers;
-use shared::service::state::State;
+use shared::service::audit_drain::{Drain, Drained, drain};
 
 /// What the job holds for the life of its environment.
 pub struct Job {
-    /// Redis.
-    pub state: State,
-    /// Receivers of events.
-    pub receivers: Receivers,
+    /// Redis, receivers and keys.
+    pub drain: Drain,
     /// PostgreSQL; one connection per run.
     pub database: PostgresConfig,
     /// Credentials for IAM authentication.
@@ -32,5 +28,5 @@ async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Drained> {
     let range = BucketRange::from_event(&event.payload)?;
     let mut database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
     let until = work_until(&event.context);
-    drain(&job.state, &mut database, &job.receivers, range.first, range.last, until).await
+    drain(&job.drain, &mut database, range.first, range.last, until).await
 }

@@ -2,10 +2,16 @@ use lambda_runtime::{Error, run, service_fn};
 use shared::adapters::aws::Aws;
 use shared::adapters::dynamodb::applications::Applications;
 use shared::adapters::dynamodb::deliveries::Deliveries;
+use shared::adapters::dynamodb::keys::Keys;
+use shared::adapters::dynamodb::subject_keys::SubjectKeyTable;
+use shared::adapters::kms::Kms;
 use shared::adapters::redis::connection::Connector;
-use shared::config::{AwsConfig, Environment, PostgresConfig, RedisConfig, Tables};
+use shared::config::{AwsConfig, Environment, PostgresConfig, RedisConfig, Tables, kms_key_id, stack_name};
+use shared::service::audit_drain::Drain;
+use shared::service::key_store::KeyStore;
 use shared::service::receivers::Receivers;
 use shared::service::state::State;
+use shared::service::subject_keys::SubjectKeys;
 use write_audit::Job;
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,13 +20,17 @@ async fn main() -> Result<(), Error> {
     let source = &Environment;
     let config = AwsConfig::from(source)?;
     let (aws, tables) = (Aws::new(config.clone()), Tables::from(source));
-    let applications = Applications::new(aws.dynamodb(), tables.applications);
-    let deliveries = Deliveries::new(aws.dynamodb(), tables.deliveries);
-    let job = Job {
+    let dynamodb = aws.dynamodb();
+    let kms = Kms::new(aws.kms(), kms_key_id(source)?, stack_name(source)?);
+    let drain = Drain {
         state: State::new(Connector::new(RedisConfig::from(source)?, Some(config.clone())), None),
-        receivers: Receivers::new(applications, deliveries),
-        database: PostgresConfig::from(source)?,
-        aws: config,
+        receivers: Receivers::new(
+            Applications::new(dynamodb.clone(), tables.applications),
+            Deliveries::new(dynamodb.clone(), tables.deliveries),
+        ),
+        keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), Some(kms)),
+        subject_keys: SubjectKeys::new(SubjectKeyTable::new(dynamodb, tables.subject_keys)),
     };
+    let job = Job { drain, database: PostgresConfig::from(source)?, aws: config };
     run(service_fn(|event| write_audit::handle(&job, event))).await
 }

@@ -86,6 +86,8 @@ pub struct AuditEvent {
     pub request_id: String,
     /// More about it in words of this service, separated by commas; empty when there is nothing more.
     pub detail: String,
+    /// What of it is personal ([`super::audit_personal::Personal`]), sealed under the subject's key; empty when nothing is.
+    pub sealed: Vec<u8>,
 }
 
 /// The hash before the first event of a chain.
@@ -93,7 +95,8 @@ pub const GENESIS: [u8; 32] = [0; 32];
 
 impl AuditEvent {
     /// The hash of this event at its place in a chain: SHA-256 over the previous hash, the sequence number and every
-    /// field, each with its length in front. An empty detail is left out, as in rows from before there was one.
+    /// field, each with its length in front. An empty detail and an empty sealed text are left out, as in rows from before
+    /// there were any; a word in front of the sealed text tells it from a detail.
     pub fn chain_hash(&self, previous: &[u8; 32], sequence: i64) -> [u8; 32] {
         let place = sequence.to_be_bytes();
         let occurred_at = self.occurred_at.millis().to_be_bytes();
@@ -112,6 +115,9 @@ impl AuditEvent {
         ];
         if !self.detail.is_empty() {
             fields.push(self.detail.as_bytes());
+        }
+        if !self.sealed.is_empty() {
+            fields.extend([b"sealed".as_slice(), &self.sealed]);
         }
         crypto::hash(&fields)
     }
@@ -133,13 +139,14 @@ mod tests {
             reason: String::new(),
             request_id: "r".into(),
             detail: String::new(),
+            sealed: Vec::new(),
         }
     }
 
     #[test]
     fn the_chain_covers_every_field_and_the_place() {
         let hash = event().chain_hash(&GENESIS, 1);
-        let changes: [fn(&mut AuditEvent); 10] = [
+        let changes: [fn(&mut AuditEvent); 11] = [
             |e| e.event_id.push('x'),
             |e| e.occurred_at = Timestamp::from_millis(2),
             |e| e.event_type.push('x'),
@@ -150,6 +157,7 @@ mod tests {
             |e| e.reason.push('x'),
             |e| e.request_id.push('x'),
             |e| e.detail.push('x'),
+            |e| e.sealed.push(b'x'),
         ];
         for change in changes {
             let mut changed = event();

@@ -10,6 +10,7 @@ pub mod application_key;
 pub mod assurance;
 pub mod attributes;
 pub mod audit;
+pub mod audit_personal;
 pub mod backoff;
 pub mod client_jws;
 pub mod context;

@@ -5,22 +5,39 @@
 //! can not read stay where they are, and it goes on behind them. Events that receivers want to hear of are handed over
 //! between commit and acknowledgement too: what is acknowledged is both in the audit and on its way.
 
+use super::key_store::KeyStore;
 use super::receivers::Receivers;
 use super::state::State;
+use super::subject_keys::SubjectKeys;
 use crate::adapters::postgres::audit::{Chain, QueuedEvent};
 use crate::adapters::redis::keys;
 use crate::clock;
+use crate::core::attributes::Attributes;
 use crate::core::audit::AuditEvent;
+use crate::core::audit_personal::Personal;
 use crate::core::id::{Bucket, SessionId};
 use crate::core::time::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::{AUDIT_BATCH, AUDIT_BATCH_PER_BUCKET};
+use crate::random;
 use futures_util::future::try_join_all;
 use redis::streams::{StreamId, StreamRangeReply};
 use redis::{FromRedisValue, cmd};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use tokio_postgres::Client;
+
+/// Where events come from and what is done with them on the way.
+pub struct Drain {
+    /// Redis.
+    pub state: State,
+    /// Receivers of events.
+    pub receivers: Receivers,
+    /// The `audit` ring.
+    pub keys: KeyStore,
+    /// Keys of subjects.
+    pub subject_keys: SubjectKeys,
+}
 
 /// What a run did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -42,9 +59,8 @@ pub struct Drained {
 
 /// Drains the buckets of a range until they are empty or `until` has come.
 pub async fn drain(
-    state: &State,
+    drain: &Drain,
     database: &mut Client,
-    receivers: &Receivers,
     first: Bucket,
     last: Bucket,
     until: Timestamp,
@@ -58,7 +74,7 @@ pub async fn drain(
                 drained.more = true;
                 break 'chains;
             }
-            if !drain_group(state, database, receivers, group, &mut passed, &mut drained).await? {
+            if !drain_group(drain, database, group, &mut passed, &mut drained).await? {
                 break;
             }
         }
@@ -78,14 +94,14 @@ type Passed = HashMap<Bucket, String>;
 
 /// One batch of one chain; `true` when there may be more.
 async fn drain_group(
-    state: &State,
+    drain: &Drain,
     database: &mut Client,
-    receivers: &Receivers,
     group: &[Bucket],
     passed: &mut Passed,
     drained: &mut Drained,
 ) -> Result<bool> {
     let Some(first) = group.first() else { return Ok(false) };
+    let state = &drain.state;
     let waiting = try_join_all(group.iter().map(|bucket| waiting(state, *bucket))).await?;
     if waiting.iter().all(|length| *length == 0) {
         return Ok(false);
@@ -121,12 +137,34 @@ async fn drain_group(
         // In the order of the store's time, so that a month ends at one place of the chain and not once per bucket.
         events.sort_by_key(|queued| queued.queued_at);
         drained.taken += events.len() as u64;
-        let waiting = receivers.waiting(events.iter().map(|queued| &queued.event)).await?;
+        seal_personal_fields(drain, &mut events).await?;
+        let waiting = drain.receivers.waiting(events.iter().map(|queued| &queued.event)).await?;
         drained.written += chain.append(events).await?;
-        drained.handed_over += receivers.hand_over(waiting).await?;
+        drained.handed_over += drain.receivers.hand_over(waiting).await?;
         try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
     }
     Ok(full)
+}
+
+/// Seals what of the events is personal under the keys of their subjects. An end tells nothing of a person that the
+/// beginning did not.
+async fn seal_personal_fields(drain: &Drain, events: &mut [QueuedEvent]) -> Result<()> {
+    let personal = |queued: &QueuedEvent| queued.attributes.is_some() && queued.began_at.is_none();
+    let subjects: BTreeSet<String> =
+        events.iter().filter(|queued| personal(queued)).map(|queued| queued.event.subject.clone()).collect();
+    let subjects = subjects.iter().map(String::as_str).collect();
+    // Boxed: the futures of the SDK are deep.
+    let keys = Box::pin(drain.subject_keys.for_writing(&drain.keys, &subjects)).await?;
+    for queued in events.iter_mut().filter(|queued| personal(queued)) {
+        let event = &mut queued.event;
+        if let (Some(attributes), Some(key)) = (&queued.attributes, keys.get(&event.subject)) {
+            let fields = Personal::of(attributes);
+            event.sealed = fields
+                .seal(key, random::bytes()?, &event.subject, &event.event_id)
+                .ok_or_else(|| Error::Internal("sealing failed".into()))?;
+        }
+    }
+    Ok(())
 }
 
 async fn waiting(state: &State, bucket: Bucket) -> Result<u64> {
@@ -163,7 +201,17 @@ fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
         "" => String::new(),
         key_text => SessionId::from_key_text(bucket, key_text)?.to_string(),
     };
+    let attributes = match entry.contains_key("p") {
+        true => Some(Attributes::decode(&entry.get::<Vec<u8>>("p")?)?),
+        false => None,
+    };
+    let began_at = match entry.contains_key("b") {
+        true => Some(instant(field("b")?.parse().ok()?)?),
+        false => None,
+    };
     Some(QueuedEvent {
+        attributes,
+        began_at,
         queued_at: instant(millis.parse().ok()?)?,
         event: AuditEvent {
             event_id: field("i")?,
@@ -179,6 +227,7 @@ fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
                 true => field("d")?,
                 false => String::new(),
             },
+            sealed: Vec::new(),
         },
     })
 }

@@ -35,5 +35,6 @@ pub mod session_data;
 pub mod share;
 pub mod state;
 pub mod step_up;
+pub mod subject_keys;
 pub mod token;
 pub mod update;

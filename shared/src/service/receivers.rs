@@ -148,6 +148,7 @@ mod tests {
             actor: "application".into(),
             reason: String::new(),
             detail: String::new(),
+            sealed: Vec::new(),
             request_id: "r".into(),
         }
     }

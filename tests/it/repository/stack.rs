@@ -15,6 +15,7 @@ async fn tables_of_the_harness_are_those_of_the_template() {
         ("DevicesTable", &stores.tables.devices),
         ("RevocationsTable", &stores.tables.revocations),
         ("DeliveriesTable", &stores.tables.deliveries),
+        ("SubjectKeysTable", &stores.tables.subject_keys),
     ];
     let deployed = resources.values().filter(|resource| resource["Type"] == "AWS::DynamoDB::Table").count();
     assert_eq!(deployed, tables.len());

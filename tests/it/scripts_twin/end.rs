@@ -3,7 +3,9 @@
 use rand::Rng;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Ended};
+use shared::core::attributes::Attributes;
 use shared::core::end_reason::EndReason;
+use shared::core::place::Place;
 use shared::core::session::{Liveness, liveness};
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
@@ -79,6 +81,8 @@ async fn compare(bench: &Bench, index: u64) {
         if let (Some(event), Ended::Done(reason)) = (events.first(), &answer) {
             assert_eq!((event.kind.as_str(), event.reason.as_str()), ("session.ended", reason.as_str()), "{name}");
             assert_eq!(event.application, record.attributes.application_id, "{name}");
+            assert_eq!(event.began_at, Some(record.header.created_at.millis()), "{name}");
+            assert_eq!(event.attributes, countable(&record.attributes), "{name}");
         }
     }
     let listed = bench.members(&keys::index(slot)).await.contains_key(&session.key_text());
@@ -94,6 +98,15 @@ async fn compare(bench: &Bench, index: u64) {
             keys::outbox(slot.bucket),
         ])
         .await;
+}
+
+/// What an end tells of its session: the kind of device and the country, and nothing that names a person.
+fn countable(attributes: &Attributes) -> Option<Attributes> {
+    let place = attributes.place.as_ref();
+    let place = place.map(|place| Place { point: None, name: String::new(), ..place.clone() });
+    let device_type = attributes.device_type.clone().filter(|kind| !kind.is_empty());
+    let told = Attributes { place, device_type, ..Attributes::default() };
+    Some(told).filter(|told| *told != Attributes::default())
 }
 
 #[tokio::test]

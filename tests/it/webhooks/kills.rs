@@ -73,10 +73,17 @@ async fn i_7_nothing_is_acknowledged_before_it_is_handed_over() {
     let stack = Arc::new(builder().with_moto_proxy().with_environments(1).start().await);
     let hook = Hook::start().await;
     add_webhook(&stack, "hooks", &hook.url()).await;
-    // The environment knows the receivers, so that the next call to DynamoDB is the hand-over.
+    // The environment knows the receivers, and ends have nothing to seal, so that the next call to DynamoDB is the hand-over.
     end_sessions(&stack, 1).await;
     stack.run_write_audit().await;
-    end_sessions(&stack, 5).await;
+    let mut sessions = Vec::new();
+    for number in 0..5 {
+        sessions.push(stack.app.start_session(&format!("user-{number}")).await.session_id);
+    }
+    stack.run_write_audit().await;
+    for session in &sessions {
+        stack.app.delete(session).await.expect(204);
+    }
     let waiting = queued(&stack).await;
     let puts = stack.moto_proxy().calls("DynamoDB_20120810.PutItem");
     stack.moto_proxy().stall();

@@ -197,6 +197,7 @@ impl StackBuilder {
             ("DEVICES_TABLE", Some(aws.tables.devices.clone())),
             ("REVOCATIONS_TABLE", Some(aws.tables.revocations.clone())),
             ("DELIVERIES_TABLE", Some(aws.tables.deliveries.clone())),
+            ("SUBJECT_KEYS_TABLE", Some(aws.tables.subject_keys.clone())),
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
             ("DATABASE_URL", database_url),

@@ -29,6 +29,8 @@ pub struct Tables {
     pub revocations: String,
     /// `DELIVERIES_TABLE`
     pub deliveries: String,
+    /// `SUBJECT_KEYS_TABLE`
+    pub subject_keys: String,
 }
 
 /// The AWS side of one stack. Its clients go past any proxy.
@@ -73,6 +75,7 @@ impl AwsStores {
                 devices: format!("{name}-devices"),
                 revocations: format!("{name}-revocations"),
                 deliveries: format!("{name}-deliveries"),
+                subject_keys: format!("{name}-subject-keys"),
             },
             kms_key_id: String::new(),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
@@ -99,12 +102,13 @@ impl AwsStores {
 
     /// Creates tables and key; returns the id of the key.
     async fn create_everything(&self) -> String {
-        let tables: [(&str, &[&str]); 5] = [
+        let tables: [(&str, &[&str]); 6] = [
             (&self.tables.applications, &["applicationId"]),
             (&self.tables.keys, &["purpose"]),
             (&self.tables.users, &["userTag"]),
             (&self.tables.devices, &["userTag", "deviceId"]),
             (&self.tables.revocations, &["scope", "entry"]),
+            (&self.tables.subject_keys, &["subject"]),
         ];
         let (_, (), key) = tokio::join!(
             join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),

@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod devices;
 pub mod keys;
 pub mod revocations;
+pub mod subject_keys;
 pub mod users;
 
 use crate::error::{Dependency, Error};

@@ -1,6 +1,7 @@
 //! Writing the audit: lock a chain, drop what is there already, link, COPY, move the head.
 
 use super::classify;
+use crate::core::attributes::Attributes;
 use crate::core::audit::AuditEvent;
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
@@ -16,6 +17,10 @@ pub struct QueuedEvent {
     pub queued_at: Timestamp,
     /// The event.
     pub event: AuditEvent,
+    /// The session as its record had it, when the event tells: it is sealed or counted, never stored as it is.
+    pub attributes: Option<Attributes>,
+    /// When a session that ended had begun.
+    pub began_at: Option<Timestamp>,
 }
 
 /// A chain under the lock of one transaction.
@@ -97,7 +102,7 @@ impl<'a> Chain<'a> {
     }
 
     async fn copy(&mut self, events: &[QueuedEvent]) -> Result<u64> {
-        const COLUMNS: [Type; 14] = [
+        const COLUMNS: [Type; 15] = [
             Type::TEXT,
             Type::TIMESTAMPTZ,
             Type::TIMESTAMPTZ,
@@ -112,12 +117,13 @@ impl<'a> Chain<'a> {
             Type::TEXT,
             Type::BYTEA,
             Type::TEXT,
+            Type::BYTEA,
         ];
         let sink = self
             .transaction
             .copy_in(
                 "COPY audit_events (event_id, queued_at, occurred_at, chain_group, sequence, event_type, \
-                 application_id, subject, session_id, actor, reason, request_id, hash, detail) FROM STDIN BINARY",
+                 application_id, subject, session_id, actor, reason, request_id, hash, detail, sealed) FROM STDIN BINARY",
             )
             .await
             .map_err(|error| classify(&error))?;
@@ -129,9 +135,10 @@ impl<'a> Chain<'a> {
             self.hash = event.chain_hash(&self.hash, self.sequence);
             let hash = self.hash.as_slice();
             let detail = Some(&event.detail).filter(|detail| !detail.is_empty());
+            let sealed = Some(event.sealed.as_slice()).filter(|sealed| !sealed.is_empty());
             let (queued_at, occurred_at) =
                 (queued.queued_at.to_offset_date_time(), event.occurred_at.to_offset_date_time());
-            let row: [&(dyn ToSql + Sync); 14] = [
+            let row: [&(dyn ToSql + Sync); 15] = [
                 &event.event_id,
                 &queued_at,
                 &occurred_at,
@@ -146,6 +153,7 @@ impl<'a> Chain<'a> {
                 &event.request_id,
                 &hash,
                 &detail,
+                &sealed,
             ];
             writer.as_mut().write(&row).await.map_err(|error| classify(&error))?;
         }

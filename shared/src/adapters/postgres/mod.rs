@@ -4,6 +4,7 @@ pub mod audit;
 pub mod migrate;
 
 use crate::adapters::aws;
+use crate::clock;
 use crate::config::{AwsConfig, PostgresConfig};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
@@ -11,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -30,6 +32,32 @@ pub async fn connect(
     let (client, driver) = settings.connect(tls).await.map_err(|error| classify(&error))?;
     tokio::spawn(driver);
     Ok(client)
+}
+
+/// The database as an environment that answers requests holds it: one connection, made when it is first needed and again
+/// when it has broken.
+pub struct Database {
+    config: PostgresConfig,
+    aws: Option<AwsConfig>,
+    client: Mutex<Option<Arc<tokio_postgres::Client>>>,
+}
+
+impl Database {
+    /// Nothing is connected before [`Database::client`].
+    pub fn new(config: PostgresConfig, aws: Option<AwsConfig>) -> Self {
+        Database { config, aws, client: Mutex::default() }
+    }
+
+    /// The connection, a fresh one when the last is closed.
+    pub async fn client(&self) -> Result<Arc<tokio_postgres::Client>> {
+        let mut held = self.client.lock().await;
+        if let Some(client) = held.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(connect(&self.config, self.aws.as_ref(), clock::now()).await?);
+        *held = Some(Arc::clone(&client));
+        Ok(client)
+    }
 }
 
 fn iam_password(settings: &tokio_postgres::Config, aws: Option<&AwsConfig>, now: Timestamp) -> Result<String> {

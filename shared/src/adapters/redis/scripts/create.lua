@@ -188,7 +188,8 @@ redis.call('ZADD', KEYS[4], string.format('%d', math.min(active + idle * 1000, a
 if ARGV[16] ~= '' then
   emit(KEYS[5], ARGV[16], 'device.registered', '', '', fresh[17], application, common)
 end
-emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common)
+emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common, '',
+  string.sub(record, HEADER_BYTES + 1, HEADER_BYTES + fresh[15]))
 if ARGV[17] ~= '' then
   reply[3] = redis.call('GET', KEYS[7]) or ''
   redis.call('SET', KEYS[7], learn(reply[3], ARGV[17]), 'PX', ARGV[18])

@@ -26,6 +26,7 @@ if judgement.history ~= '' then
   redis.call('SET', KEYS[4], judgement.history, 'PX', ARGV[9])
 end
 if judgement.event ~= '' then
-  emit(KEYS[3], ARGV[7], judgement.event, '', sid, h.tag, attribute(KEYS[1], h, 2), ARGV[8], judgement.detail)
+  emit(KEYS[3], ARGV[7], judgement.event, '', sid, h.tag, attribute(KEYS[1], h, 2), ARGV[8], judgement.detail,
+    attributes_of(KEYS[1], h))
 end
 return {'judged', prefix(KEYS[1], h)}

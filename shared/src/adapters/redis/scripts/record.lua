@@ -12,6 +12,8 @@ local FAMILY_BYTES = 49
 local FAMILY_FORMAT = 1
 local MAY_READ, MAY_WRITE = 1, 2
 local UNKNOWN = string.rep('\0', 8)
+-- Coordinates that are not known: shared/src/core/place.rs.
+local NO_POINT = '\128\0\128\0'
 local FORMAT = 2
 local ACTIVE, ENDED = 1, 2
 local QUARANTINED = 2
@@ -144,9 +146,13 @@ local function prefix(record_key, h)
   return redis.call('GETRANGE', record_key, 0, HEADER_BYTES + h.attributes - 1)
 end
 
--- One text attribute of a record (core/attributes.rs), or ''.
-local function attribute(record_key, h, wanted)
-  local bytes = redis.call('GETRANGE', record_key, HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
+-- The attributes of a record as they are (core/attributes.rs).
+local function attributes_of(record_key, h)
+  return redis.call('GETRANGE', record_key, HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
+end
+
+-- One attribute among others, or ''.
+local function attribute_in(bytes, wanted)
   local at = 1
   while at + 2 <= #bytes do
     local tag, length = struct.unpack('>BI2', bytes, at)
@@ -156,6 +162,24 @@ local function attribute(record_key, h, wanted)
     at = at + 3 + length
   end
   return ''
+end
+
+-- One text attribute of a record, or ''.
+local function attribute(record_key, h, wanted)
+  return attribute_in(attributes_of(record_key, h), wanted)
+end
+
+-- What of a session's attributes is told when it ends: its kind of device and its country, which are counted. Nothing
+-- that names a person outlives the session here.
+local function countable(attributes)
+  local kind, place, kept = attribute_in(attributes, 8), attribute_in(attributes, 15), ''
+  if kind ~= '' then
+    kept = struct.pack('>BI2', 8, #kind) .. kind
+  end
+  if #place >= 2 then
+    kept = kept .. struct.pack('>BI2', 15, 6) .. string.sub(place, 1, 2) .. NO_POINT
+  end
+  return kept
 end
 
 -- The family of an application under a session, or nil. One of another format stops the script before any write.
@@ -268,12 +292,19 @@ local function issued_of(issued_key)
   return issued
 end
 
--- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of. `detail` may be left out.
-local function emit(outbox_key, id, kind, reason, sid, tag, application, common, detail)
+-- Appends one event to the bucket's outbox, in the same atomic step as the change it tells of. What follows `common` may be
+-- left out: `detail`, the `attributes` of the session as its record has them, and when it `began`.
+local function emit(outbox_key, id, kind, reason, sid, tag, application, common, detail, attributes, began)
   local entry = {'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common}
-  if detail and detail ~= '' then
-    entry[15], entry[16] = 'd', detail
+  local function add(name, value)
+    if value and value ~= '' then
+      table.insert(entry, name)
+      table.insert(entry, value)
+    end
   end
+  add('d', detail)
+  add('p', attributes)
+  add('b', began and string.format('%d', began))
   redis.call('XADD', outbox_key, '*', unpack(entry))
 end
 
@@ -288,7 +319,8 @@ end
 -- be told why it is over.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
   local record_key = key(slot, 's', sid)
-  local application = attribute(record_key, h, 2)
+  local attributes, began = attributes_of(record_key, h), h.created
+  local application = attribute_in(attributes, 2)
   h.state, h.reason, h.ended, h.attributes, h.operation = ENDED, reason, now, 0, operation
   h.revision = next_number(h.revision)
   if bit.band(h.flags, SHARED) ~= 0 then
@@ -298,7 +330,8 @@ local function finish(slot, sid, h, reason, now, operation, tombstone_millis, ou
   redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)
   redis.call('ZREM', 'x:' .. slot, sid)
-  emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common)
+  emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common, '',
+    countable(attributes), began)
 end
 
 -- The key of the code that waits for an application to take a share of a session.

@@ -112,7 +112,7 @@ if family then
 end
 rewrite(KEYS[1], h, judged >= 0 and ARGV[18] or '')
 if judged >= 0 and ARGV[19] ~= '' then
-  emit(KEYS[5], event_id .. '.2', ARGV[19], '', sid, h.tag, whose, common, ARGV[20])
+  emit(KEYS[5], event_id .. '.2', ARGV[19], '', sid, h.tag, whose, common, ARGV[20], attributes_of(KEYS[1], h))
 end
 emit(KEYS[5], event_id, healed and 'session.healed' or 'session.refreshed', '', sid, h.tag, whose, common)
 return answer(healed and 'healed' or 'rotated')

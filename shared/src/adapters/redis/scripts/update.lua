@@ -59,7 +59,7 @@ h.version = next_number(expected)
 h.revision = next_number(h.revision)
 h.active = math.max(h.active, now)
 h.operation = operation
-local attributes = redis.call('GETRANGE', KEYS[1], HEADER_BYTES, HEADER_BYTES + h.attributes - 1)
+local attributes = attributes_of(KEYS[1], h)
 if judgement then
   h.standing, h.score, h.address, h.device = judgement.standing, judgement.score, judgement.address, judgement.device
   attributes = judgement.attributes
@@ -72,7 +72,7 @@ local record = pack(h) .. attributes
 redis.call('SET', KEYS[1], record .. sealed, 'KEEPTTL')
 if judgement and judgement.event ~= '' then
   local owner = attribute(KEYS[1], h, 2)
-  emit(KEYS[5], event_id .. '.2', judgement.event, '', sid, h.tag, owner, common, judgement.detail)
+  emit(KEYS[5], event_id .. '.2', judgement.event, '', sid, h.tag, owner, common, judgement.detail, attributes)
 end
 emit(KEYS[5], event_id, 'session.updated', '', sid, h.tag, attribute(KEYS[1], h, 2), common)
 return {'updated', record, shown}
