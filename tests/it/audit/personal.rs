@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use integration_tests::audit::Row;
 use integration_tests::application::SessionTokens;
+use integration_tests::audit::Row;
 use integration_tests::{Stack, audit, json};
 use shared::adapters::dynamodb::keys::Keys;
 use shared::adapters::dynamodb::subject_keys::SubjectKeyTable;
