@@ -1,6 +1,6 @@
 # Everything runs on this machine: no container, no account. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help dev test check unit lint-template clean-dev
+.PHONY: help dev demo bench-audit test check unit lint-template clean-dev
 
 PORT ?= 9000
 PYTHON := .dev/venv/bin/python
@@ -12,6 +12,13 @@ help: ## List the targets
 dev: ## Run the service on 127.0.0.1:$(PORT) until Ctrl-C; .dev/env gets a key
 	@python3 scripts/install.py services watch rust
 	@exec $(PYTHON) scripts/run_dev.py $(PORT)
+
+demo: ## Fill a running make dev with a day of traffic; SEED=…, SESSIONS=…
+	@DEMO_SEED=$(SEED) DEMO_SESSIONS=$(SESSIONS) exec $(PYTHON) scripts/run_demo.py
+
+bench-audit: ## How fast the audit drains, against a bare COPY in the same run
+	@python3 scripts/install.py services rust
+	@exec $(PYTHON) scripts/run_bench.py audit-bench write-audit
 
 test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
 	@python3 scripts/install.py services template clients rust

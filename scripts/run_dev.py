@@ -102,10 +102,13 @@ def run_schedule(gateway, aws):
             if time.monotonic() - last[name] < period:
                 continue
             last[name] = time.monotonic()
-            try:
-                gateway.invoke(name, scheduled_event(), timeout=MINUTE)
-            except (Problem, OSError) as error:
-                print(f"schedule: {name}: {error}; the next run is in {period} s", flush=True)
+            with demo.between_days() as free:
+                if not free:
+                    continue
+                try:
+                    gateway.invoke(name, scheduled_event(), timeout=MINUTE)
+                except (Problem, OSError) as error:
+                    print(f"schedule: {name}: {error}; the next run is in {period} s", flush=True)
             aws.save()
         time.sleep(1)
     raise Problem(f"cargo lambda watch ended:\n{tail(gateway.service.log)}")

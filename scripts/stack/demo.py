@@ -1,12 +1,25 @@
 """The application that `make dev` prepares, and the lines that show it at work."""
 
+import contextlib
+import fcntl
+
 from . import tools
 from .gateway import FunctionFailed
 from .stack import read_environment, write_environment
 
 APPLICATION = "demo"
-SCOPES = ["sessions:create", "sessions:read", "sessions:write", "users:manage", "devices:manage"]
+SCOPES = [
+    "sessions:create",
+    "sessions:read",
+    "sessions:write",
+    "users:manage",
+    "devices:manage",
+    "analytics:read",
+    "audit:read",
+    "privacy:manage",
+]
 FILE = tools.DEV / "env"
+LOCK = tools.DEV / "demo.lock"
 
 LINES = """
 In another terminal, in this folder (README.md has a longer tour):
@@ -17,6 +30,29 @@ In another terminal, in this folder (README.md has a longer tour):
   curl -sS "$SESSION_API_URL/sessions/$(echo "$SESSION" | grep -o 'ses_[A-Za-z0-9_-]*' | head -n 1)" \\
       -H "Authorization: Bearer $SESSION_APPLICATION_KEY"; echo
 """
+
+
+@contextlib.contextmanager
+def _locked(mode):
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    with open(LOCK, "w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def between_days():
+    """For a scheduled run: whether no day of `make demo` goes by. It has clocks of its own, and a sweep by the true time
+    would end sessions of its morning."""
+    return _locked(fcntl.LOCK_SH)
+
+
+def day():
+    """For `make demo`: whether the day may begin."""
+    return _locked(fcntl.LOCK_EX)
 
 
 def prepare(gateway):

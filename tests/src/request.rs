@@ -29,7 +29,8 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(gateway: &Arc<Gateway>, method: &str, path: &str) -> Self {
+    /// A request without a credential.
+    pub fn new(gateway: &Arc<Gateway>, method: &str, path: &str) -> Self {
         Self {
             gateway: Arc::clone(gateway),
             message: GatewayRequest {

@@ -174,9 +174,12 @@ impl RotationPlan {
 }
 
 impl Ring {
-    /// The key to use for new things at `now`.
+    /// The key to use for new things at `now`. Before the first activation it is the first key: an environment whose clock
+    /// is behind that of the one that made the ring is not without a key.
     pub fn active(&self, key_use: KeyUse, now: Timestamp) -> Option<&RingKey> {
-        self.of(key_use).filter(|key| key.activates_at <= now.millis()).max_by_key(|key| key.activates_at)
+        let activated = self.of(key_use).filter(|key| key.activates_at <= now.millis());
+        let first = || self.of(key_use).min_by_key(|key| key.activates_at);
+        activated.max_by_key(|key| key.activates_at).or_else(first)
     }
 
     /// A key by its id, active or not.
@@ -279,6 +282,19 @@ mod tests {
             let rotates = purpose != Purpose::Pseudonym;
             assert_eq!(used.iter().any(|(_, id, _)| *id != used[0].1), rotates || purpose.uses().len() > 1);
         }
+    }
+
+    /// I-16: a clock that is behind finds a key in a ring that has just been made.
+    #[test]
+    fn before_the_first_activation_the_first_key_is_used() {
+        let mut ring = Ring::default();
+        let plan = ring.plan_rotation(Purpose::Token, at(1));
+        apply(&mut ring, &plan);
+        let first = ring.active(KeyUse::Mac, at(1)).expect("a key").id;
+        let plan = ring.plan_rotation(Purpose::Token, at(90));
+        apply(&mut ring, &plan);
+        assert_eq!(ring.active(KeyUse::Mac, at(0)).expect("a key").id, first);
+        assert_ne!(ring.active(KeyUse::Mac, at(92)).expect("a key").id, first);
     }
 
     #[test]

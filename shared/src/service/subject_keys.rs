@@ -60,7 +60,7 @@ impl SubjectKeys {
                 fresh.push((subject, wrapped));
                 made.insert(subject.to_owned(), key);
             }
-            if Box::pin(self.table.add(&fresh)).await? {
+            if Box::pin(self.table.add(fresh)).await? {
                 found.extend(made);
                 return Ok(found);
             }

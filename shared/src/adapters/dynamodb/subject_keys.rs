@@ -6,11 +6,14 @@ use super::{Item, classify, s, text, unreadable};
 use crate::error::{Dependency, Error, Result};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 
-/// Items per request: the limit of both `BatchGetItem` and `TransactWriteItems`.
+/// Items per request: the limit of `BatchGetItem`.
 const CHUNK: usize = 100;
+/// Writes under way at the same time.
+const AT_ONCE: usize = 16;
 /// How often what was not answered is asked for again.
 const ATTEMPTS: usize = 5;
 
@@ -54,33 +57,30 @@ impl SubjectKeyTable {
         Ok(found)
     }
 
-    /// Writes keys of subjects that have none. Returns whether all were written; otherwise somebody wrote one of them first,
-    /// and those of its request are not written.
-    pub async fn add(&self, keys: &[(&str, Vec<u8>)]) -> Result<bool> {
-        let mut all = true;
-        for chunk in keys.chunks(CHUNK) {
-            let put = |(subject, key): &(&str, Vec<u8>)| {
-                let put = Put::builder()
-                    .table_name(&self.table)
-                    .item("subject", s(*subject))
-                    .item("key", AttributeValue::B(Blob::new(key.clone())))
-                    .condition_expression("attribute_not_exists(subject)")
-                    .build();
-                put.map(|put| TransactWriteItem::builder().put(put).build())
-            };
-            let puts: std::result::Result<Vec<_>, _> = chunk.iter().map(put).collect();
-            let puts = puts.map_err(|error| Error::Internal(error.to_string()))?;
-            match self.client.transact_write_items().set_transact_items(Some(puts)).send().await {
-                Ok(_) => {}
-                Err(error)
-                    if error.as_service_error().is_some_and(|error| error.is_transaction_canceled_exception()) =>
-                {
-                    all = false;
-                }
-                Err(error) => return Err(classify(&error)),
+    /// Writes keys of subjects that have none, some at a time. Returns whether all were written; otherwise somebody else
+    /// wrote one of them first.
+    pub async fn add(&self, keys: Vec<(&str, Vec<u8>)>) -> Result<bool> {
+        let puts = keys.into_iter().map(|(subject, key)| self.put(subject, key));
+        // Boxed: the futures of the SDK are deep.
+        let puts = futures_util::stream::iter(puts.map(Box::pin)).buffer_unordered(AT_ONCE);
+        puts.try_fold(true, async |all, written| Ok(all && written)).await
+    }
+
+    async fn put(&self, subject: &str, key: Vec<u8>) -> Result<bool> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item("subject", s(subject))
+            .item("key", AttributeValue::B(Blob::new(key)))
+            .condition_expression("attribute_not_exists(subject)");
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(false)
             }
+            Err(error) => Err(classify(&error)),
         }
-        Ok(all)
     }
 
     /// Deletes the key of a subject, if there is one.
