@@ -20,4 +20,5 @@ mod smoke;
 mod startup;
 mod stores;
 mod threats;
+mod threats_at_rest;
 mod webhooks;

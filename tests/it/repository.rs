@@ -16,3 +16,5 @@ mod security;
 mod sources;
 #[path = "repository/stack.rs"]
 mod stack;
+#[path = "repository/supply.rs"]
+mod supply;

@@ -4,7 +4,7 @@ use super::files::{read, texts};
 
 /// Threats that the document must speak of, each once.
 fn wanted() -> BTreeSet<String> {
-    (1..=20).chain(57..=75).map(|number| format!("T-{number:02}")).collect()
+    (1..=20).chain(57..=103).filter(|id| ![84, 89, 100].contains(id)).map(|number| format!("T-{number:02}")).collect()
 }
 
 /// Rows of the threat table: id, and the last cell.
@@ -41,12 +41,13 @@ fn every_threat_has_a_test_or_a_reason() {
     assert!(missing.is_empty(), "not in the document: {missing:?}");
     for (id, cell) in rows {
         let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty() || cell.starts_with("does not apply: "), "{id} names no test and no reason: {cell}");
-        for name in &named {
+        let reasoned = cell.starts_with("does not apply: ") || cell.starts_with("no test: ");
+        assert!(!named.is_empty() || reasoned, "{id} names no test and no reason: {cell}");
+        for name in named.iter().filter(|_| !reasoned) {
             let function = name.rsplit("::").next().expect("a name");
             assert!(tests.contains(function), "{id} names {name}, which does not exist");
         }
-        if wanted().contains(&id) && !named.is_empty() {
+        if wanted().contains(&id) && !reasoned {
             let mark = format!("t_{}_", &id["T-".len()..]);
             assert!(named.iter().any(|name| name.contains(&mark)), "{id} names no test that carries its id");
         }

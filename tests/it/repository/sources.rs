@@ -3,12 +3,12 @@ use integration_tests::template::Template;
 use std::collections::BTreeSet;
 
 /// The code of a source file: without comments, and without what only tests see.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let tested = text.split("#[cfg(test)]").next().unwrap_or_default();
     tested.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-fn sources(folder: &str) -> Vec<(String, String)> {
+pub(super) fn sources(folder: &str) -> Vec<(String, String)> {
     let files = texts().into_iter().filter(|(path, _)| path.starts_with(folder) && path.ends_with(".rs"));
     let sources: Vec<_> = files.map(|(path, text)| (path, code(&text))).collect();
     assert!(!sources.is_empty(), "{folder}");
