@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict'
 import { assertAccessible, assertHeldInMemoryOnly, call, createSession, SERVICE_URL, withPage } from './browser.mjs'
 
-const { PARENT_ORIGIN } = process.env
-const STRANGER = 'http://127.0.0.1'
+const { PARENT_ORIGIN, STRANGER_ORIGIN } = process.env
 const status = async (session) => (await call('GET', `/sessions/${session.session.sessionId}`)).status
 const person = (userId) => Promise.all(['Laptop', 'Phone', 'Tablet'].map((name) =>
   createSession({ userId, device: { deviceId: `${userId}-${name}`, name } })))
@@ -48,26 +47,13 @@ for (const colorScheme of ['light', 'dark']) {
   }, { colorScheme })
 }
 
-const frame = (origin, token) => `<!doctype html><title>Shop</title><iframe title="Account" src="${SERVICE_URL}/account" width="800" height="700"></iframe>
-<script>
-  window.heard = []
-  addEventListener('message', ({ data, source, origin }) => {
-    if (origin !== '${SERVICE_URL}') return
-    window.heard.push(data.state)
-    if (data.state === 'ready') source.postMessage({ type: 'session-account', accessToken: '${token}' }, '${SERVICE_URL}')
-  })
-</script>`
-
-/** A page of an application at another origin; the browser never leaves this machine for it. */
-async function embed(page, origin, token) {
-  await page.route(`${origin}/shop`, (route) => route.fulfill({ contentType: 'text/html', body: frame(origin, token) }))
-  await page.goto(`${origin}/shop`)
-}
+/** A page of an application at another origin. */
+const embed = (page, origin, { accessToken }) => page.goto(`${origin}/#${new URLSearchParams({ service: SERVICE_URL, token: accessToken })}`)
 
 // By a message of a listed parent.
 const [own] = await person('framed')
 await withPage(async (page) => {
-  await embed(page, PARENT_ORIGIN, own.accessToken)
+  await embed(page, PARENT_ORIGIN, own)
   const account = page.frameLocator('iframe')
   await account.locator('#sessions li').first().waitFor()
   assert.equal(await account.locator('#sessions li').count(), 3)
@@ -75,18 +61,18 @@ await withPage(async (page) => {
   await account.getByRole('button', { name: 'Remove Phone' }).click()
   await account.getByRole('dialog').getByRole('button', { name: 'Remove' }).click()
   await account.getByText('You are signed out.').waitFor()
-  assert.deepEqual(await page.evaluate(() => window.heard), ['ready', 'expired'])
+  assert.deepEqual(await page.evaluate(() => heard), ['ready', 'expired'])
 }, { hosts: [new URL(PARENT_ORIGIN).host] })
 
 // A parent that is not listed can not even frame it, nor does a message of it count.
 const stranger = await createSession({ userId: 'stranger' })
 await assert.rejects(withPage(async (page) => {
-  await embed(page, STRANGER, stranger.accessToken)
-  await page.waitForFunction(() => window.frames.length === 1)
-  await page.frames()[1].waitForLoadState()
+  const refused = page.waitForEvent('console', { predicate: (message) => message.text().includes('frame-ancestors') })
+  await embed(page, STRANGER_ORIGIN, stranger)
+  await refused
   assert.equal(await page.frameLocator('iframe').locator('#sessions').count(), 0)
-  assert.deepEqual(await page.evaluate(() => window.heard), [])
-}, { hosts: [new URL(STRANGER).host] }), /frame-ancestors/)
+  assert.deepEqual(await page.evaluate(() => heard), [])
+}, { hosts: [new URL(STRANGER_ORIGIN).host] }), /frame-ancestors/)
 await withPage(async (page) => {
   await page.goto(`${SERVICE_URL}/account`)
   await page.getByText('Open this page from your application.').waitFor()

@@ -27,7 +27,12 @@ export async function withPage(work, { colorScheme = 'light', hosts = [], ...opt
     context.setDefaultTimeout(20_000)
     const watch = await watched(context, hosts)
     const page = await context.newPage()
-    await work(page, watch)
+    try {
+      await work(page, watch)
+    } catch (error) {
+      // What the page complained of may be why.
+      throw new Error(`${error.message}\n${watch.wrong.join('\n')}`, { cause: error })
+    }
     watch.check()
   } finally {
     await browser.close()
@@ -57,7 +62,7 @@ async function watched(context, hosts) {
     const refused = message.text().startsWith('Failed to load resource: the server responded with a status of')
     if (message.type() === 'error' && !refused) wrong.push(`on the console: ${message.text()}`)
   })
-  return { requests, check: () => assert.deepEqual(wrong, []) }
+  return { requests, wrong, check: () => assert.deepEqual(wrong, []) }
 }
 
 /** Everything serious that axe finds. Run from outside, since the page's own policy lets no foreign script in. */

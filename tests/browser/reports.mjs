@@ -3,6 +3,8 @@
 /** A text that would be markup if it were treated as such. */
 export const HOSTILE = '<img src=x onerror="document.title=\'taken\'">'
 export const SESSION = 'ses_AAECAwQFBgcICQoLDA0ODxAR'
+/** As a line of a feed writes it. */
+export const SHORT = 'ses_AAECAw…DxAR'
 
 const MINUTE = 60_000
 const wave = (index, low, high) => Math.round(low + (high - low) * (0.5 + 0.5 * Math.sin(index / 5)) + (index * 7919 % 11) / 11 * (high - low) / 6)

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { assertAccessible, signIn, withPage } from './browser.mjs'
-import { HOSTILE, serve, SESSION } from './reports.mjs'
+import { HOSTILE, serve, SHORT } from './reports.mjs'
 
 const problem = (status, code, detail, headers = {}) => ({ status, body: { type: 'about:blank', title: code, status, code, retryable: status === 503, detail }, headers })
 
@@ -23,14 +23,14 @@ for (const colorScheme of ['light', 'dark']) {
     await latency.getByRole('row', { name: 'Lookup' }).waitFor()
     await page.getByLabel('Operation of the chart').selectOption('refresh')
     await page.getByRole('group', { name: 'Latency of refresh' }).waitFor()
-    assert.equal(await page.locator('#alerts li').first().textContent().then((text) => text.startsWith('critical')), true)
+    assert.match(await page.locator('#alerts li').first().textContent(), /^critical/)
 
     // Texts of strangers are texts.
     await page.locator('#audit').getByText(HOSTILE).first().waitFor()
     assert.equal(await page.locator('main img[src="x"]').count(), 0)
 
     // A story explains why, in sentences.
-    await page.getByRole('list', { name: 'Security events' }).getByRole('button', { name: SESSION }).first().click()
+    await page.getByRole('list', { name: 'Security events' }).getByRole('button', { name: SHORT }).first().click()
     const story = page.getByRole('group', { name: 'The story of the session' })
     await story.getByText('a refresh token that had been used up came back').first().waitFor()
     await story.getByText('client, operating system or fingerprint were not those from before').first().waitFor()

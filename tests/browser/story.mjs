@@ -18,7 +18,7 @@ await withPage(async (page) => {
   await story.getByText('victim').waitFor()
 
   const feed = page.getByRole('list', { name: 'Security events' })
-  await feed.getByRole('button', { name: REPLAYED_SESSION }).first().waitFor()
+  await feed.getByTitle(REPLAYED_SESSION).first().waitFor()
   await page.getByRole('button', { name: 'Verify the chains' }).click()
   await page.getByText('The audit is whole.').waitFor()
   await assertAccessible(page, 'a story')

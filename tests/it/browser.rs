@@ -5,10 +5,9 @@ use std::path::Path;
 
 use integration_tests::application::SessionTokens;
 use integration_tests::{Stack, json, settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::process::Command;
-
-/// The origin that may embed the account page.
-const PARENT: &str = "http://localhost";
 
 /// Runs one program against a stack; it ends with an assertion's words when the page is not as it should be.
 async fn run(stack: &Stack, program: &str, variables: &[(&str, &str)]) {
@@ -49,8 +48,27 @@ async fn the_console_works_with_the_keyboard_alone() {
 
 #[tokio::test]
 async fn a_holder_sees_and_ends_the_own_sessions_by_fragment_and_by_frame() {
-    let stack = Stack::builder().with_http_front().with_variable("ACCOUNT_PARENT_ORIGINS", PARENT).start().await;
-    run(&stack, "account.mjs", &[("PARENT_ORIGIN", PARENT)]).await;
+    let port = serve_parent().await;
+    let (parent, stranger) = (format!("http://localhost:{port}"), format!("http://127.0.0.1:{port}"));
+    let stack = Stack::builder().with_http_front().with_variable("ACCOUNT_PARENT_ORIGINS", &parent).start().await;
+    run(&stack, "account.mjs", &[("PARENT_ORIGIN", &parent), ("STRANGER_ORIGIN", &stranger)]).await;
+}
+
+/// An application of somebody, for as long as the test runs: every path answers with the page that embeds the account.
+async fn serve_parent() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a loopback port");
+    let port = listener.local_addr().expect("a bound address").port();
+    tokio::spawn(async move {
+        let page = include_str!("../browser/parent.html");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\nconnection: close\r\n";
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let answer = format!("{head}content-length: {}\r\n\r\n{page}", page.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    port
 }
 
 #[tokio::test]

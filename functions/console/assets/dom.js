@@ -31,18 +31,18 @@ export function fill(element, ...children) {
 
 const nameOf = (node) => node.id || node.getAttribute('aria-label') || node.textContent
 
-/** A button that can not be pressed again while its work is under way. */
+/** A button that can not be pressed again while its work is under way. It keeps the focus meanwhile, unlike a disabled one. */
 export function button(label, work, attributes = {}) {
   return h('button', {
     type: 'button',
     ...attributes,
     onclick: async ({ currentTarget }) => {
-      if (currentTarget.disabled) return
-      currentTarget.disabled = true
+      if (currentTarget.ariaDisabled === 'true') return
+      currentTarget.ariaDisabled = 'true'
       try {
         await work(currentTarget)
       } finally {
-        currentTarget.disabled = false
+        currentTarget.ariaDisabled = null
       }
     },
   }, label)

@@ -16,7 +16,7 @@ export function line(event, openSession) {
     h('span', {}, tone && h('span', { class: `tag ${tone}` }, word), tone && ' ', sentence(event),
       h('span', { class: 'muted' }, ` ${who ? `User ${who}, by ` : 'By '}${actor(event)}.`)),
     event.sessionId ? h('button', {
-      type: 'button', class: 'link mono', title: `The story of ${event.sessionId}`, 'aria-label': `The story of session ${event.sessionId}`, onclick: () => openSession(event.sessionId),
+      type: 'button', class: 'link mono', title: event.sessionId, 'aria-label': `Story of session ${shortId(event.sessionId)}`, onclick: () => openSession(event.sessionId),
     }, shortId(event.sessionId)) : h('span', {}))
 }
 
