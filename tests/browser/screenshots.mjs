@@ -59,7 +59,7 @@ for (const colorScheme of ['light', 'dark']) {
       scrollTo(0, 0)
     })
     await page.screenshot({ path: join(folder, `console-${colorScheme}.png`), fullPage: true })
-  }, { colorScheme, viewport: { width: 1440, height: 900 } })
+  }, { colorScheme, viewport: { width: 1320, height: 900 } })
 }
 await withPage(async (page) => {
   const { accessToken } = await person('ada')

@@ -1,10 +1,12 @@
 // What the sections make of the reports: figures, sentences, order; what they say when something is away; when they rest.
 
 import assert from 'node:assert/strict'
-import { assertAccessible, signIn, withPage } from './browser.mjs'
+import { assertAccessible, createSession, signIn, withPage } from './browser.mjs'
 import { HOSTILE, serve, SHORT } from './reports.mjs'
 
 const problem = (status, code, detail, headers = {}) => ({ status, body: { type: 'about:blank', title: code, status, code, retryable: status === 503, detail }, headers })
+
+await createSession({ userId: 'reflow', device: { deviceId: 'phone-1', name: 'Phone', type: 'phone' } })
 
 for (const colorScheme of ['light', 'dark']) {
   await withPage(async (page) => {
@@ -44,6 +46,12 @@ for (const colorScheme of ['light', 'dark']) {
     const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)
     assert.equal(ground, colorScheme === 'dark' ? 'rgb(13, 18, 24)' : 'rgb(244, 246, 248)')
     await assertAccessible(page, `the console in ${colorScheme}`)
+    // Enlarged four times, or on a phone, it is read without scrolling sideways.
+    await page.getByLabel('User id or session id').fill('reflow')
+    await page.getByRole('button', { name: 'Find', exact: true }).click()
+    await page.getByRole('table', { name: 'Devices' }).waitFor()
+    await page.setViewportSize({ width: 320, height: 640 })
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320)
   }, { colorScheme })
 }
 

@@ -1,7 +1,7 @@
 // What the rules of the service have found.
 
 import { announce, h, Panel } from './dom.js'
-import { count, duration, timeOf } from './format.js'
+import { duration, figure, timeOf } from './format.js'
 import { over, RANGES } from './monitor.js'
 
 export class Alerts {
@@ -37,5 +37,5 @@ function entry(alert) {
     h('span', { class: `tag ${tone}` }, firing ? alert.severity : 'resolved'),
     h('span', {}, alert.summary),
     h('span', { class: 'muted' }, h('code', {}, alert.rule), ` · since `, timeOf(alert.startedAt), lasted,
-      ` · ${count(alert.value)} of ${count(alert.threshold)}`))
+      ` · ${figure(alert.value)}, from ${figure(alert.threshold)} on`))
 }

@@ -2,6 +2,7 @@
 
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
 const plain = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const significant = new Intl.NumberFormat('en', { maximumSignificantDigits: 4 })
 const places = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'code' })
 const clockFormat = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 const dayFormat = new Intl.DateTimeFormat('en-GB', {
@@ -11,6 +12,9 @@ const dayFormat = new Intl.DateTimeFormat('en-GB', {
 /** `120K` from a hundred thousand on, exact below. */
 export const count = (value) => value === undefined || value === null ? '–'
   : Math.abs(value) < 100_000 ? plain.format(value) : compact.format(value)
+
+/** Any figure with as many digits as count. */
+export const figure = (value) => significant.format(value)
 
 /** A rate: one decimal while it is small. */
 export const rate = (value) => value >= 100 || Number.isInteger(value) ? count(Math.round(value)) : value.toFixed(1)

@@ -111,8 +111,7 @@ const SENTENCES = {
   'security.probing': () => 'An address asked for many things that do not exist.',
   'session.key_bound': () => 'It was bound to a key of the client’s device.',
   'session.key_refused': () => 'A second key tried to bind itself to the session.',
-  'privacy.changed': () => 'The privacy settings of the user were changed.',
-  'privacy.exported': () => 'The data of the user were exported.',
+  'user.privacy_changed': () => 'The privacy settings of the user were changed.',
   'user.erased': () => 'The user was erased.',
 }
 
