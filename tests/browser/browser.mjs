@@ -90,8 +90,8 @@ export async function assertHeldInMemoryOnly(page, secret) {
     url: location.href,
     history: JSON.stringify(history.state),
     cookies: document.cookie,
-    local: JSON.stringify({ ...localStorage }),
-    session: JSON.stringify({ ...sessionStorage }),
+    storage: [localStorage, sessionStorage].flatMap((store) => Array.from({ length: store.length }, (_, index) =>
+      `${store.key(index)} ${store.getItem(store.key(index))}`)).join(' '),
     databases: JSON.stringify(await indexedDB.databases()),
     caches: JSON.stringify(await caches.keys()),
     page: document.documentElement.outerHTML,
