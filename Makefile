@@ -1,6 +1,6 @@
 # Everything runs on this machine: no container, no account. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo bench-audit test check unit lint-template clean-dev
+.PHONY: help dev demo bench-audit test check unit lint-template screenshots clean-dev
 
 PORT ?= 9000
 PYTHON := .dev/venv/bin/python
@@ -21,7 +21,7 @@ bench-audit: ## How fast the audit drains, against a bare COPY in the same run
 	@exec $(PYTHON) scripts/run_bench.py audit-bench write-audit
 
 test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
-	@python3 scripts/install.py services template clients rust
+	@python3 scripts/install.py services template clients browser rust
 	@exec $(PYTHON) scripts/run_tests.py $(ARGS)
 
 check: ## Formatting and clippy
@@ -35,6 +35,10 @@ lint-template: ## Check template.yaml with cfn-lint and SAM
 	@python3 scripts/install.py template
 	$(TEMPLATE_TOOLS)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-west-1 $(TEMPLATE_TOOLS)/sam validate --lint --template template.yaml
+
+screenshots: ## Retake the pictures in docs/ from a running make dev
+	@python3 scripts/install.py browser
+	@set -a && . .dev/env && set +a && BROWSER_DIR=.dev/browser PICTURES=docs node tests/browser/screenshots.mjs
 
 clean-dev: ## Remove the data of make dev (the installed tools stay)
 	@python3 scripts/clean_dev.py

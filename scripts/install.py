@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Installs what is missing on a Debian 12 machine: nothing is touched that is already there.
 
-    python3 scripts/install.py services | watch | template | clients | rust ...
+    python3 scripts/install.py services | watch | template | clients | browser | rust ...
 
 services  Redis, PostgreSQL, libfaketime, OpenSSL, strace; moto and boto3 in .dev/venv
 watch     cargo-lambda in .dev/venv
 template  the SAM command line and cfn-lint in .dev/venv-template
 clients   Node.js and npm; the OAuth clients of tests/clients in .dev/clients
-rust      checks for cargo, rustfmt, clippy and a linker; installs cargo-nextest
+browser   Chromium; what drives it for tests/browser in .dev/browser
+rust      checks for cargo, rustfmt, clippy and a linker; installs Node.js with npm (the build embeds a library of the
+          registry in the console) and cargo-nextest
 """
 
 import fcntl
@@ -116,24 +118,37 @@ def template():
     install_requirements(tools.TEMPLATE_VENV, "template")
 
 
-def clients():
-    missing = [name for program, name in (("node", "nodejs"), ("npm", "npm")) if shutil.which(program) is None]
-    install_packages(missing)
-    lists = [tools.ROOT / "tests" / "clients" / name for name in ("package.json", "package-lock.json")]
-    mark = tools.CLIENTS / ".installed"
+def missing_node():
+    return [name for program, name in (("node", "nodejs"), ("npm", "npm")) if shutil.which(program) is None]
+
+
+def install_modules(name, folder):
+    """Installs the pinned packages of tests/NAME, once per content of its lists."""
+    lists = [tools.ROOT / "tests" / name / listed for listed in ("package.json", "package-lock.json")]
+    mark = folder / ".installed"
     digest = hashlib.sha256(b"".join(listed.read_bytes() for listed in lists)).hexdigest()
     if mark.exists() and mark.read_text() == digest:
         return
-    tools.CLIENTS.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for listed in lists:
-        shutil.copy(listed, tools.CLIENTS)
-    with step("install tests/clients/package-lock.json"):
-        npm = ["npm", "ci", "--prefix", tools.CLIENTS, "--ignore-scripts", "--no-audit", "--no-fund"]
+        shutil.copy(listed, folder)
+    with step(f"install tests/{name}/package-lock.json"):
+        npm = ["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"]
         try:
             run(npm, "npm")
         except Problem as problem:
             raise Problem(f"{problem}\nremedy: reach the Node package registry (a proxy?) and start again") from None
     mark.write_text(digest)
+
+
+def clients():
+    install_packages(missing_node())
+    install_modules("clients", tools.CLIENTS)
+
+
+def browser():
+    install_packages(missing_node() + ([] if os.path.exists("/usr/bin/chromium") else ["chromium"]))
+    install_modules("browser", tools.BROWSER)
 
 
 def rust():
@@ -142,14 +157,14 @@ def rust():
     for program, component in (("rustfmt", "rustfmt"), ("cargo-clippy", "clippy")):
         if shutil.which(program) is None:
             raise Problem(f"missing: {program}; run `rustup component add {component}`")
-    install_packages([] if shutil.which("cc") else ["gcc", "libc6-dev"])
+    install_packages(missing_node() + ([] if shutil.which("cc") else ["gcc", "libc6-dev"]))
     if shutil.which("cargo-nextest") is None:
         with section("cargo install --locked cargo-nextest"):
             if subprocess.run(["cargo", "install", "--locked", "cargo-nextest"]).returncode != 0:
                 raise Problem("cargo-nextest was not installed; see above, or install it by hand")
 
 
-GROUPS = {"services": services, "watch": watch, "template": template, "clients": clients, "rust": rust}
+GROUPS = {"services": services, "watch": watch, "template": template, "clients": clients, "browser": browser, "rust": rust}
 
 
 def main():

@@ -53,6 +53,7 @@ WARM_UP = (
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
+    ("GET", "/console"),
 )
 
 

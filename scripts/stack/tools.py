@@ -12,6 +12,7 @@ DEV = ROOT / ".dev"
 SERVICES_VENV = DEV / "venv"
 TEMPLATE_VENV = DEV / "venv-template"
 CLIENTS = DEV / "clients"
+BROWSER = DEV / "browser"
 
 
 def redis_server():

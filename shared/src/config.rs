@@ -230,6 +230,36 @@ pub fn public_url(source: &impl Source) -> Result<String, ConfigError> {
     Ok(url)
 }
 
+/// Origins whose pages may embed the account page and hand it an access token, separated by commas. They become part of
+/// a Content-Security-Policy, so each is a scheme, a host and perhaps a port, and nothing more. Clear text is for
+/// development on this machine.
+pub fn account_parent_origins(source: &impl Source) -> Result<Vec<String>, ConfigError> {
+    const VARIABLE: &str = "ACCOUNT_PARENT_ORIGINS";
+    let text = source.get(VARIABLE).unwrap_or_default();
+    let origins: Vec<String> =
+        text.split(',').map(|origin| origin.trim().to_owned()).filter(|o| !o.is_empty()).collect();
+    match origins.iter().all(|origin| is_origin(origin)) {
+        true => Ok(origins),
+        false => Err(ConfigError {
+            variable: VARIABLE,
+            problem: "must be origins, https://host or https://host:port".into(),
+        }),
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let (secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return false,
+    };
+    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+    let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-".contains(&c);
+    let named = !host.is_empty() && host.bytes().all(lower) && host.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let numbered = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port));
+    named && numbered && (secure || matches!(host, "localhost" | "127.0.0.1"))
+}
+
 /// The KMS key that seals the rings.
 pub fn kms_key_id(source: &impl Source) -> Result<String, ConfigError> {
     required(source, "KMS_KEY_ID")
@@ -285,5 +315,35 @@ mod tests {
         let months =
             PostgresConfig::from(&Listed(&[("DATABASE_URL", "postgres://x"), ("AUDIT_RETENTION_MONTHS", "0")]));
         assert_eq!(months.err().map(|error| error.variable), Some("AUDIT_RETENTION_MONTHS"));
+    }
+
+    #[test]
+    fn only_origins_may_embed_the_account_page() {
+        struct Origins(&'static str);
+        impl Source for Origins {
+            fn get(&self, _: &str) -> Option<String> {
+                Some(self.0.to_owned())
+            }
+        }
+        let read = |text| account_parent_origins(&Origins(text));
+        assert_eq!(account_parent_origins(&Listed(&[])), Ok(Vec::new()));
+        let origins = ["https://app.example.com", "https://app.example.com:8443", "http://localhost:5173"];
+        let wanted = origins.map(str::to_owned).to_vec();
+        assert_eq!(read("https://app.example.com, https://app.example.com:8443,http://localhost:5173"), Ok(wanted));
+        let wrong = [
+            "*",
+            "https://*.example.com",
+            "https://a.example/",
+            "https://a.example; script-src *",
+            "http://a.example",
+            "https://a.example:x",
+            "https://A.example",
+            "https://",
+            "a.example",
+        ];
+        for wrong in wrong {
+            let variable = read(wrong).err().map(|error| error.variable);
+            assert_eq!(variable, Some("ACCOUNT_PARENT_ORIGINS"), "{wrong}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod browser;
 mod clients;
 mod harness;
 mod jobs;

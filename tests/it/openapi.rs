@@ -4,6 +4,7 @@ mod answers_browsers;
 mod answers_devices;
 mod answers_locks;
 mod answers_oauth;
+mod answers_pages;
 mod answers_rates;
 mod answers_risk;
 mod answers_sessions;

@@ -3,15 +3,18 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 14] = [
+pub const ALLOWED_HEADERS: [&str; 17] = [
     "allow",
     "cache-control",
+    "content-security-policy",
     "content-type",
+    "cross-origin-opener-policy",
     "dpop-nonce",
     "etag",
     "location",
     "ratelimit",
     "ratelimit-policy",
+    "referrer-policy",
     "retry-after",
     "secure-session-challenge",
     "strict-transport-security",

@@ -10,6 +10,7 @@
 //! | `TEST_DATABASE_CA_FILE` | authority of that server's certificate | none |
 //! | `TEST_MOTO_URL` | moto server (DynamoDB and KMS) | none |
 //! | `TEST_CLIENTS_DIR` | folder of the `node_modules` that the standard clients use | `../.dev/clients` beside this package |
+//! | `TEST_BROWSER_DIR` | folder of the `node_modules` that the browser tests use | `../.dev/browser` beside this package |
 //! | `TEST_FAKETIME_LIBRARY` | the `libfaketime` shared library | none |
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,11 @@ pub fn functions_dir() -> PathBuf {
 /// Folder of the packages that the standard clients use.
 pub fn clients_dir() -> PathBuf {
     std::env::var_os("TEST_CLIENTS_DIR").map_or_else(|| Path::new(PACKAGE_DIR).join("../.dev/clients"), PathBuf::from)
+}
+
+/// Folder of the packages that the browser tests use.
+pub fn browser_dir() -> PathBuf {
+    std::env::var_os("TEST_BROWSER_DIR").map_or_else(|| Path::new(PACKAGE_DIR).join("../.dev/browser"), PathBuf::from)
 }
 
 /// Folder of every log of this test process.

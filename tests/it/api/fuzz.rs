@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const CASES: usize = 60;
 const SEED: [u8; 32] = *b"sessions: every byte is answered";
 
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 27] = [
     ("POST", "/sessions"),
     ("GET", "/sessions/{id}"),
     ("PUT", "/sessions/{id}"),
@@ -35,6 +35,10 @@ const ROUTES: [(&str, &str); 23] = [
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
+    ("GET", "/console"),
+    ("GET", "/console/{id}"),
+    ("GET", "/account"),
+    ("GET", "/account/{id}"),
 ];
 
 /// What one case changes of an otherwise good request.

@@ -124,8 +124,16 @@ fn every_response_states_the_common_headers() {
                 assert!(response["headers"][name].is_object(), "{pointer}: {name} is missing");
             }
             // Any answer to a caller with a quota says what is left of it; the public routes have no callers.
-            let public =
-                ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/health", "/openapi.json"];
+            let public = [
+                "/.well-known/jwks.json",
+                "/.well-known/oauth-authorization-server",
+                "/health",
+                "/openapi.json",
+                "/console",
+                "/console/{asset}",
+                "/account",
+                "/account/{asset}",
+            ];
             let public = public.map(super::contract::step);
             let public = public.iter().any(|path| pointer.starts_with(&format!("/paths/{path}/")));
             for name in ["RateLimit-Policy", "RateLimit"].into_iter().filter(|_| !public) {

@@ -120,7 +120,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 32, "HTTP events");
+    assert_eq!(http, 36, "HTTP events");
 }
 
 /// Locks a session; the token.
@@ -198,6 +198,10 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             assert!(keys == Some(1) || document["issuer"] == stack.public_url.as_str(), "{document}");
         }
         "device-bound-session" => assert_eq!(response.cookies.len(), 1, "{response:?}"),
+        "console" => {
+            let page = response.header("content-type").starts_with("text/html");
+            assert_eq!(page, !case.contains("asset"), "{response:?}");
+        }
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }

@@ -179,10 +179,15 @@ impl Incoming {
         version.map(Expected::Version).ok_or_else(|| Error::field("If-Match", "must be \"<version>\" or *"))
     }
 
-    /// Whether `If-None-Match` names a version (RFC 9110 §13.1.2): a list of entity tags, compared weakly, or `*`.
+    /// Whether `If-None-Match` names a version.
     pub fn has_version(&self, version: u32) -> Result<bool> {
+        self.has_entity_tag(&version.to_string())
+    }
+
+    /// Whether `If-None-Match` names an entity tag (RFC 9110 §13.1.2): a list of tags, compared weakly, or `*`.
+    pub fn has_entity_tag(&self, tag: &str) -> Result<bool> {
         let mut found = false;
-        let own = format!("\"{version}\"");
+        let own = format!("\"{tag}\"");
         for value in self.request.headers().get_all(IF_NONE_MATCH) {
             let text = value.to_str().map_err(|_| Error::field("If-None-Match", "must be visible ASCII"))?;
             found |= text.trim() == "*";

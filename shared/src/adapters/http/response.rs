@@ -27,8 +27,13 @@ pub fn empty(status: StatusCode) -> Response<Body> {
 }
 
 /// With the version as `ETag`.
-pub fn with_etag(mut response: Response<Body>, version: u32) -> Response<Body> {
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{version}\"")) {
+pub fn with_etag(response: Response<Body>, version: u32) -> Response<Body> {
+    with_entity_tag(response, &version.to_string())
+}
+
+/// With this text as a strong `ETag`.
+pub fn with_entity_tag(mut response: Response<Body>, tag: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{tag}\"")) {
         response.headers_mut().insert(ETAG, value);
     }
     response
