@@ -25,12 +25,12 @@ CREATE INDEX alerts_application ON alerts (application_id, started_at);
 CREATE INDEX alerts_untold ON alerts (started_at) WHERE NOT told_fired OR (state = 'resolved' AND NOT told_resolved);
 
 -- Until when the last evaluation had seen every event. Its one row is the lock of evaluations as well.
-CREATE TABLE alert_progress (
+CREATE TABLE alerts_progress (
     only_row boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
     through  timestamptz NOT NULL
 );
 
-INSERT INTO alert_progress (through) VALUES ('epoch');
+INSERT INTO alerts_progress (through) VALUES ('epoch');
 
 -- Per chain, until when every event is in the audit: how far it is behind can be told when nothing is written, too.
 CREATE TABLE audit_written_through (
@@ -40,7 +40,7 @@ CREATE TABLE audit_written_through (
 
 -- The few events that rules count, so that the many others cost nothing here. A change of `WATCHED_EVENTS` needs another
 -- index; a test compares the two.
-CREATE INDEX audit_events_watched ON audit_events (queued_at) INCLUDE (event_type, application_id)
+CREATE INDEX audit_events_watched ON audit_events (queued_at) INCLUDE (event_type, reason, application_id)
     WHERE event_type IN ('refresh.replayed', 'security.probing', 'session.binding_refused', 'session.key_refused',
                          'session.risk_raised', 'share.refused')
        OR (event_type = 'session.ended' AND reason = 'evicted');

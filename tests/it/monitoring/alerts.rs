@@ -51,7 +51,6 @@ async fn replays_raise_an_alert_that_ends_after_a_quiet_window() {
     assert_eq!(message(&published[0]), *body, "operators are told the same");
     let subject = format!("critical alert firing: refresh_reuse of {}", stack.app.id);
     assert_eq!(published[0]["Subject"], subject);
-    assert_eq!(published[0]["MessageAttributes"]["severity"]["Value"], "critical");
 
     // It goes on, and nobody is told twice.
     assert_eq!(after(&stack, 60).await["firing"], 1);
@@ -173,9 +172,8 @@ async fn counting_uses_its_own_index() {
     );
     let rows = client.query(&explain, &[]).await.expect("a plan");
     let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    let scans: Vec<&String> = plan.iter().filter(|line| line.contains(" Scan")).collect();
-    assert!(
-        !scans.is_empty() && scans.iter().all(|scan| scan.contains("queued_at_event_type_application_id")),
-        "{plan:#?}"
-    );
+    let scans: Vec<&String> =
+        plan.iter().filter(|line| line.contains(" Scan") && !line.contains("Bitmap Heap")).collect();
+    let of_rules = |scan: &&String| scan.contains("_queued_at_event_type_reason_application_id");
+    assert!(!scans.is_empty() && scans.iter().all(of_rules), "{plan:#?}");
 }

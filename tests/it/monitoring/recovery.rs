@@ -102,7 +102,7 @@ async fn evaluators_that_meet_notify_once() {
     let mut client = stack.database().connect().await;
     let observer = stack.database().connect().await;
     let lock = client.transaction().await.expect("a transaction");
-    lock.query_one("SELECT through FROM alert_progress FOR UPDATE", &[]).await.expect("the lock");
+    lock.query_one("SELECT through FROM alerts_progress FOR UPDATE", &[]).await.expect("the lock");
     let run = |environment| {
         let stack = Arc::clone(&stack);
         tokio::spawn(async move {

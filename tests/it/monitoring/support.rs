@@ -26,6 +26,9 @@ impl Listeners {
         });
         add_receiver(stack, &stack.app, receiver).await;
         let subscribe = stack.aws.sns.subscribe().topic_arn(&stack.aws.topic_arn).protocol("http");
+        // Subscribers choose by attributes; a message without them would not come.
+        let wanted = json!({ "severity": ["critical", "warning"], "state": ["firing", "resolved"] }).to_string();
+        let subscribe = subscribe.attributes("FilterPolicy", wanted);
         subscribe.endpoint(operators.url()).send().await.expect("Subscribe succeeds");
         Self { operators, application }
     }

@@ -39,7 +39,7 @@ impl<'a> Evaluation<'a> {
     pub async fn begin(client: &'a mut Client) -> Result<Self> {
         let transaction = client.transaction().await.map_err(|error| classify(&error))?;
         let row = transaction
-            .query_one("SELECT through FROM alert_progress FOR UPDATE", &[])
+            .query_one("SELECT through FROM alerts_progress FOR UPDATE", &[])
             .await
             .map_err(|error| classify(&error))?;
         Ok(Evaluation { transaction, since: timestamp(&row, 0) })
@@ -87,7 +87,7 @@ impl<'a> Evaluation<'a> {
         }
         let (through, forgotten) = (through.to_offset_date_time(), forgotten.to_offset_date_time());
         let run = async {
-            self.transaction.execute("UPDATE alert_progress SET through = $1", &[&through]).await?;
+            self.transaction.execute("UPDATE alerts_progress SET through = $1", &[&through]).await?;
             let forget = "DELETE FROM alerts WHERE state = 'resolved' AND told_resolved AND resolved_at < $1";
             self.transaction.execute(forget, &[&forgotten]).await?;
             self.transaction.commit().await
