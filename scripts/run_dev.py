@@ -27,7 +27,13 @@ HOME = tools.DEV / "local"
 MINUTE = 60
 DAY = 24 * 60 * MINUTE
 # What runs when, as template.yaml has it.
-SCHEDULE = (("write-audit", MINUTE), ("cleanup-sessions", MINUTE), ("deliver-events", MINUTE), ("rotate-keys", DAY))
+SCHEDULE = (
+    ("write-audit", MINUTE),
+    ("cleanup-sessions", MINUTE),
+    ("evaluate-alerts", MINUTE),
+    ("deliver-events", MINUTE),
+    ("rotate-keys", DAY),
+)
 
 # One harmless request per function: each is refused for want of a credential, but then the function runs.
 WARM_UP = (
@@ -88,7 +94,7 @@ def prepare(gateway, aws):
         outcome = demo.prepare(gateway)
     print(f"  application {demo.APPLICATION}: {outcome}; .dev/env holds its key")
     with step("start every function once"):
-        for function in ("write-audit", "cleanup-sessions", "deliver-events"):
+        for function in ("write-audit", "cleanup-sessions", "evaluate-alerts", "deliver-events"):
             gateway.invoke(function, scheduled_event())
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda line: gateway.request(*line), WARM_UP))

@@ -1,4 +1,4 @@
-"""KMS and DynamoDB: starts the moto server, creates the key and the template's tables, and keeps items over a restart."""
+"""KMS, DynamoDB and SNS: starts the moto server, creates the key, the topic and the template's tables, and keeps items over a restart."""
 
 import base64
 import json
@@ -58,7 +58,8 @@ class Aws:
         description = "Wraps the key rings of the local stack"
         key = self._client("kms").create_key(Description=description)["KeyMetadata"]["Arn"]
         dynamodb = self._client("dynamodb")
-        environment = {"KMS_KEY_ID": key}
+        topic = self._client("sns").create_topic(Name=f"{self.stack_name}-alarms")["TopicArn"]
+        environment = {"KMS_KEY_ID": key, "ALERT_TOPIC_ARN": topic}
         for logical_name, (create, lifetime) in self.definitions.items():
             table = self.table(logical_name)
             dynamodb.create_table(TableName=table, **create)

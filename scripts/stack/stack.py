@@ -89,7 +89,7 @@ class Stack:
         if cluster:
             with step(f"Redis Cluster on ports {', '.join(str(port) for port, _, _ in cluster.nodes)}"):
                 cluster.wait()
-        with step(f"KMS and DynamoDB on port {aws.port}"):
+        with step(f"KMS, DynamoDB and SNS on port {aws.port}"):
             names = aws.wait()
         self.aws = aws
         self.environment = self._environment(names, redis, postgres)
@@ -100,6 +100,7 @@ class Stack:
     def _environment(self, names, redis, postgres):
         return {
             "STACK_NAME": self.shape.stack_name,
+            "STACK_STAGE": "dev",
             "PUBLIC_URL": self.public_url,
             "REDIS_URL": redis.url,
             "REDIS_CLUSTER": "false",

@@ -1,5 +1,8 @@
 //! Settings, read once from the environment and checked as a whole. Errors name the variable.
 
+use crate::core::alerts::Thresholds;
+use crate::core::metrics::Origin;
+
 /// How to reach Redis.
 #[derive(Clone)]
 pub struct RedisConfig {
@@ -216,6 +219,40 @@ pub fn stack_name(source: &impl Source) -> Result<String, ConfigError> {
     required(source, "STACK_NAME")
 }
 
+/// Where metrics of this environment belong. They are no reason not to start, so nothing is required.
+pub fn origin(source: &impl Source) -> Origin {
+    let or_local = |variable: &str| source.get(variable).unwrap_or_else(|| "local".into());
+    let stack = or_local("STACK_NAME");
+    let function = or_local("AWS_LAMBDA_FUNCTION_NAME");
+    let operation = function.strip_prefix(&stack).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&function);
+    Origin { namespace: format!("Sessions/{stack}"), operation: operation.to_owned(), stage: or_local("STACK_STAGE") }
+}
+
+/// From which values on alerts fire. What is not set has its default.
+pub fn alert_thresholds(source: &impl Source) -> Result<Thresholds, ConfigError> {
+    let default = Thresholds::default();
+    let threshold = |variable: &'static str, default: f64, most: f64| match source.get(variable) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite() && *value > 0.0 && *value <= most)
+            .ok_or_else(|| ConfigError { variable, problem: format!("must be above 0 and at most {most}") }),
+    };
+    Ok(Thresholds {
+        security_events: threshold("ALERT_SECURITY_EVENTS", default.security_events, 1e9)?,
+        refresh_replays: threshold("ALERT_REFRESH_REPLAYS", default.refresh_replays, 1e9)?,
+        evictions: threshold("ALERT_EVICTIONS", default.evictions, 1e9)?,
+        audit_lag_seconds: threshold("ALERT_AUDIT_LAG_SECONDS", default.audit_lag_seconds, 86_400.0)?,
+        error_percent: threshold("ALERT_ERROR_PERCENT", default.error_percent, 100.0)?,
+    })
+}
+
+/// The SNS topic that alerts are published to.
+pub fn alert_topic(source: &impl Source) -> Result<String, ConfigError> {
+    required(source, "ALERT_TOPIC_ARN")
+}
+
 /// Whether receivers of events may be on this machine, in clear text: for development and tests. No deployment sets it.
 pub fn webhook_allow_loopback(source: &impl Source) -> Result<bool, ConfigError> {
     flag(source, "WEBHOOK_ALLOW_LOOPBACK")
@@ -278,6 +315,20 @@ mod tests {
     }
 
     #[test]
+    fn operations_are_functions_without_the_name_of_the_stack() {
+        let deployed = origin(&Listed(&[
+            ("STACK_NAME", "shop"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "shop-get-session"),
+            ("STACK_STAGE", "prod"),
+        ]));
+        let wanted =
+            Origin { namespace: "Sessions/shop".into(), operation: "get-session".into(), stage: "prod".into() };
+        assert_eq!(deployed, wanted);
+        let local = origin(&Listed(&[("AWS_LAMBDA_FUNCTION_NAME", "get-session")]));
+        assert_eq!((local.operation.as_str(), local.stage.as_str()), ("get-session", "local"));
+    }
+
+    #[test]
     fn errors_name_the_variable() {
         let variable = |result: Result<RedisConfig, ConfigError>| result.err().map(|error| error.variable);
         assert_eq!(variable(RedisConfig::from(&Listed(&[]))), Some("REDIS_URL"));
@@ -312,6 +363,16 @@ mod tests {
             assert!(wrong.is_none() || wrong == Some("CLOUDFRONT_ORIGIN_DIGEST"));
         }
         assert!(origin_digest(&Digest("zz".repeat(32))).is_err() && origin_digest(&Digest("00".into())).is_err());
+        for wrong in ["0", "-1", "x", "NaN", "101"] {
+            struct Percent(&'static str);
+            impl Source for Percent {
+                fn get(&self, variable: &str) -> Option<String> {
+                    (variable == "ALERT_ERROR_PERCENT").then(|| self.0.to_owned())
+                }
+            }
+            let refused = alert_thresholds(&Percent(wrong)).err().map(|error| error.variable);
+            assert_eq!(refused, Some("ALERT_ERROR_PERCENT"), "{wrong}");
+        }
         let months =
             PostgresConfig::from(&Listed(&[("DATABASE_URL", "postgres://x"), ("AUDIT_RETENTION_MONTHS", "0")]));
         assert_eq!(months.err().map(|error| error.variable), Some("AUDIT_RETENTION_MONTHS"));

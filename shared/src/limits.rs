@@ -199,6 +199,35 @@ pub const DELIVERY_FAILURES_MAX: u32 = 3;
 /// Head of a receiver's answer; its body is not read at all.
 pub const DELIVERY_ANSWER_BYTES_MAX: usize = 8 * 1024;
 
+/// Security events are counted over this long.
+pub const ALERT_SECURITY_WINDOW_SECONDS: u64 = 300;
+/// Default security events of an application that raise an alert.
+pub const ALERT_SECURITY_EVENTS_DEFAULT: f64 = 100.0;
+/// Replays are counted over this long.
+pub const ALERT_REFRESH_WINDOW_SECONDS: u64 = 900;
+/// Default replays of an application that raise an alert. One may be a client that restored a backup.
+pub const ALERT_REFRESH_REPLAYS_DEFAULT: f64 = 5.0;
+/// Evictions are counted over this long.
+pub const ALERT_EVICTION_WINDOW_SECONDS: u64 = 300;
+/// Default evictions of an application that raise an alert.
+pub const ALERT_EVICTIONS_DEFAULT: f64 = 200.0;
+/// The audit has to be up to date for this long before its alert is over.
+pub const ALERT_AUDIT_LAG_WINDOW_SECONDS: u64 = 300;
+/// Default lag of the audit that raises an alert; a minute is usual.
+pub const ALERT_AUDIT_LAG_SECONDS_DEFAULT: f64 = 300.0;
+/// Answers are counted over this long.
+pub const ALERT_ERROR_WINDOW_SECONDS: u64 = 300;
+/// Default share of 5xx that raises an alert, in per cent.
+pub const ALERT_ERROR_PERCENT_DEFAULT: f64 = 1.0;
+/// Fewer failures than this are no error rate.
+pub const ALERT_ERRORS_MIN: u64 = 6;
+/// Evaluations look back no further than this, however long the last one is ago.
+pub const ALERT_LOOK_BACK_SECONDS: u64 = 24 * 3600;
+/// How long alerts that are over are kept.
+pub const ALERT_KEEP_SECONDS: u64 = 400 * 24 * 3600;
+/// Alerts of one report.
+pub const ALERTS_RECENT_MAX: i64 = 1000;
+
 /// Redis: one command or script.
 pub const REDIS_RESPONSE_MILLIS: u64 = 500;
 /// Redis: connecting, TLS included.

@@ -1,6 +1,16 @@
 //! Logs: one JSON object per line, with the level Lambda asks for. Requests, bodies, tokens and addresses are never
 //! fields; `lambda_http`'s own tracing of events stays off.
+//!
+//! Every invocation ends with one line that is its metrics as well (`core/metrics.rs`). It is written whatever the
+//! level, since alarms need it; the levels that the template allows let it pass.
 
+use crate::clock;
+use crate::config::{self, Environment};
+use crate::core::metrics::{self, Invocation, Measure, Origin};
+use serde_json::{Map, Value};
+use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,4 +23,20 @@ pub fn start() {
         Targets::new().with_default(LevelFilter::WARN).with_target("shared", level.unwrap_or(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
     let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+/// Whether this is the first invocation of the environment; true once.
+pub fn cold_start() -> bool {
+    static WARM: AtomicBool = AtomicBool::new(false);
+    !WARM.swap(true, Ordering::Relaxed)
+}
+
+/// Writes the line of an invocation.
+pub fn invocation(invocation: &Invocation, measures: &[Measure], fields: Map<String, Value>) {
+    static ORIGIN: OnceLock<Origin> = OnceLock::new();
+    let origin = ORIGIN.get_or_init(|| config::origin(&Environment));
+    let mut line = metrics::line(origin, clock::now(), invocation, measures, fields).to_string();
+    line.push('\n');
+    // In one piece, as subscribers write theirs. A log that can not be written to can not be told of.
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }

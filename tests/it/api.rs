@@ -28,7 +28,7 @@ mod probing;
 mod rate_limits;
 mod refresh;
 mod revocation;
-mod risk;
+pub(crate) mod risk;
 mod risk_denials;
 mod risk_places;
 mod sessions;

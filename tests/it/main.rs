@@ -8,6 +8,7 @@ mod harness;
 mod jobs;
 mod keys;
 mod model;
+mod monitoring;
 mod openapi;
 mod outages;
 mod races;

@@ -5,7 +5,7 @@ mod documents;
 #[path = "repository/events.rs"]
 mod events;
 #[path = "repository/files.rs"]
-mod files;
+pub(crate) mod files;
 #[path = "repository/layout.rs"]
 mod layout;
 #[path = "repository/scripts.rs"]

@@ -15,4 +15,4 @@ mod security_events;
 #[path = "webhooks/signed.rs"]
 mod signed;
 #[path = "webhooks/support.rs"]
-mod support;
+pub(crate) mod support;

@@ -95,6 +95,11 @@ impl Stack {
         self.run_scheduled("deliver-events", json!({})).await
     }
 
+    /// Runs the scheduled `evaluate-alerts`.
+    pub async fn run_alerts(&self) -> Value {
+        self.run_scheduled("evaluate-alerts", json!({})).await
+    }
+
     /// Runs the scheduled `rotate-keys`.
     pub async fn run_rotate_keys(&self) -> Value {
         self.run_scheduled("rotate-keys", json!({})).await

@@ -2,7 +2,7 @@
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
-use shared::adapters::jobs::{BucketRange, diagnostic, work_until};
+use shared::adapters::jobs::{BucketRange, serve, work_until};
 use shared::adapters::postgres::{self, audit};
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
@@ -22,7 +22,7 @@ pub struct Job {
 
 /// Cleans the buckets of the event; the run for all buckets also looks after the audit's partitions.
 pub async fn handle(job: &Job, event: LambdaEvent<Value>) -> std::result::Result<Cleaned, Diagnostic> {
-    run(job, event).await.map_err(diagnostic)
+    serve(async { Ok(run(job, event).await?) }).await
 }
 
 async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Cleaned> {

@@ -2,10 +2,10 @@
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
-use shared::adapters::jobs::{diagnostic, work_until};
+use shared::adapters::jobs::{serve, work_until};
 use shared::service::deliver::{Courier, Delivered, deliver};
 
 /// Delivers what is due.
 pub async fn handle(courier: &Courier, event: LambdaEvent<Value>) -> Result<Delivered, Diagnostic> {
-    deliver(courier, work_until(&event.context)).await.map_err(diagnostic)
+    serve(async { Ok(deliver(courier, work_until(&event.context)).await?) }).await
 }

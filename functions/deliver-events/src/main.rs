@@ -5,7 +5,10 @@ use shared::adapters::dynamodb::deliveries::Deliveries;
 use shared::adapters::dynamodb::keys::Keys;
 use shared::adapters::kms::Kms;
 use shared::adapters::outbound::Outbound;
-use shared::config::{AwsConfig, Environment, Tables, kms_key_id, public_url, stack_name, webhook_allow_loopback};
+use shared::adapters::sns::Topic;
+use shared::config::{
+    AwsConfig, Environment, Tables, alert_topic, kms_key_id, public_url, stack_name, webhook_allow_loopback,
+};
 use shared::service::deliver::Courier;
 use shared::service::key_store::KeyStore;
 
@@ -21,6 +24,7 @@ async fn main() -> Result<(), Error> {
         applications: Applications::new(aws.dynamodb(), tables.applications),
         deliveries: Deliveries::new(aws.dynamodb(), tables.deliveries),
         keys: KeyStore::new(Keys::new(aws.dynamodb(), tables.keys), Some(kms)),
+        topic: Topic::new(aws.sns(), alert_topic(source)?),
         outbound: Outbound::new(Outbound::public_roots(), allow_loopback)?,
         issuer: public_url(source)?,
         allow_loopback,

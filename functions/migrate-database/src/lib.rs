@@ -2,7 +2,7 @@
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
-use shared::adapters::jobs::diagnostic;
+use shared::adapters::jobs::serve;
 use shared::adapters::postgres;
 use shared::adapters::postgres::audit::ensure_coming_partitions;
 use shared::adapters::postgres::migrate::{Migrated, migrate};
@@ -16,7 +16,7 @@ pub async fn handle(
     aws: &AwsConfig,
     _: LambdaEvent<Value>,
 ) -> std::result::Result<Migrated, Diagnostic> {
-    run(database, aws).await.map_err(diagnostic)
+    serve(async { Ok(run(database, aws).await?) }).await
 }
 
 async fn run(database: &PostgresConfig, aws: &AwsConfig) -> Result<Migrated> {

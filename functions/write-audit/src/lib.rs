@@ -2,12 +2,12 @@
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
-use shared::adapters::jobs::{BucketRange, diagnostic, work_until};
+use shared::adapters::jobs::{BucketRange, Failure, serve, work_until};
 use shared::adapters::postgres;
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
-use shared::error::Result;
-use shared::service::audit_drain::{Drain, Drained, drain};
+use shared::error::Error;
+use shared::service::audit_drain::{Drain, Drained, drain, lag};
 
 /// What the job holds for the life of its environment.
 pub struct Job {
@@ -21,12 +21,24 @@ pub struct Job {
 
 /// Drains the buckets of the event.
 pub async fn handle(job: &Job, event: LambdaEvent<Value>) -> std::result::Result<Drained, Diagnostic> {
-    run(job, event).await.map_err(diagnostic)
+    serve(run(job, event)).await
 }
 
-async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Drained> {
+async fn run(job: &Job, event: LambdaEvent<Value>) -> std::result::Result<Drained, Failure> {
     let range = BucketRange::from_event(&event.payload)?;
-    let mut database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
+    let mut database = match postgres::connect(&job.database, Some(&job.aws), clock::now()).await {
+        Ok(database) => database,
+        Err(error) => return Err(behind(job, range, error).await),
+    };
     let until = work_until(&event.context);
-    drain(&job.drain, &mut database, range.first, range.last, until).await
+    match drain(&job.drain, &mut database, range.first, range.last, until).await {
+        Ok(drained) => Ok(drained),
+        Err(error) => Err(behind(job, range, error).await),
+    }
+}
+
+/// While nothing can be written, how far the audit falls behind is what people want to know.
+async fn behind(job: &Job, range: BucketRange, error: Error) -> Failure {
+    let lag = lag(&job.drain.state, range.first, range.last).await;
+    Failure::after(error, lag.map_or_else(|_| Vec::new(), |lag| lag.measures(clock::now()).to_vec()))
 }

@@ -66,6 +66,19 @@ impl Aws {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
+    /// SNS.
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        let mut config = aws_sdk_sns::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(self.region())
+            .credentials_provider(self.credentials())
+            .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
+            .timeout_config(timeouts())
+            .http_client(self.http.clone());
+        config.set_endpoint_url(self.config.endpoint_url.clone());
+        aws_sdk_sns::Client::from_conf(config.build())
+    }
+
     /// KMS.
     pub fn kms(&self) -> aws_sdk_kms::Client {
         let mut config = aws_sdk_kms::Config::builder()

@@ -1,14 +1,18 @@
-//! What scheduled and operator-invoked functions share: their events, deadlines and errors.
+//! What scheduled and operator-invoked functions share: their events, deadlines, metrics and errors.
 //!
 //! A job returns `Err` when it failed, so that Lambda retries it and alarms see it.
 
 use crate::clock;
 use crate::core::id::{BUCKETS, Bucket};
 use crate::core::json::FieldError;
+use crate::core::metrics::{Ending, Invocation, Kind, Measure, Measured};
 use crate::core::time::Timestamp;
 use crate::error::Error;
+use crate::telemetry;
+use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::panic::AssertUnwindSafe;
 
 /// The buckets a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +68,49 @@ pub fn work_until(context: &Context) -> Timestamp {
     Timestamp::from_millis(deadline.millis() - i64::try_from(RESERVE_SECONDS * 1000).unwrap_or(0)).max(now)
 }
 
+/// A job that failed, and what it had measured before.
+#[derive(Debug)]
+pub struct Failure {
+    error: Error,
+    measures: Vec<Measure>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { error, measures: Vec::new() }
+    }
+}
+
+impl Failure {
+    /// A failure that tells what was measured all the same.
+    pub fn after(error: Error, measures: Vec<Measure>) -> Self {
+        Failure { error, measures }
+    }
+}
+
+/// Surrounds every job: panic net, the error as Lambda reports it, and one line with the metrics of the run.
+pub async fn serve<T: Measured>(
+    work: impl Future<Output = std::result::Result<T, Failure>>,
+) -> std::result::Result<T, Diagnostic> {
+    let started = clock::now();
+    // Boxed, since a future of futures as deep as a job's is more than the compiler lays out.
+    let outcome = AssertUnwindSafe(Box::pin(work)).catch_unwind().await;
+    let outcome = outcome.unwrap_or_else(|_| Err(Error::Internal("a job panicked".into()).into()));
+    let (ending, measures) = match &outcome {
+        Ok(done) => (Ending::Done, done.measures()),
+        Err(Failure { error: Error::InvalidRequest(_) | Error::NotFound | Error::SessionChanged, measures }) => {
+            (Ending::Refused, measures.clone())
+        }
+        Err(failure) => (Ending::Failed, failure.measures.clone()),
+    };
+    let millis = clock::now().millis_since(started);
+    let invocation = Invocation { kind: Kind::Job, ending, millis, cold: telemetry::cold_start() };
+    telemetry::invocation(&invocation, &measures, Map::new());
+    outcome.map_err(|failure| diagnostic(failure.error))
+}
+
 /// The error of a job as Lambda reports it: a stable type for alarms, and what to mend for operators.
-pub fn diagnostic(error: Error) -> Diagnostic {
+fn diagnostic(error: Error) -> Diagnostic {
     let (error_type, error_message) = match &error {
         Error::InvalidRequest(fields) => ("InvalidRequest", sentences(fields)),
         Error::NotFound => ("NotFound", "there is no such resource".to_owned()),

@@ -9,3 +9,4 @@ pub mod kms;
 pub mod outbound;
 pub mod postgres;
 pub mod redis;
+pub mod sns;

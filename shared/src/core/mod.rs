@@ -5,6 +5,7 @@
 
 pub mod access_token;
 pub mod admission;
+pub mod alerts;
 pub mod application;
 pub mod application_key;
 pub mod assurance;
@@ -28,8 +29,10 @@ pub mod id;
 pub mod json;
 pub mod jwt_provider;
 pub mod keyring;
+pub mod lag;
 pub mod ledger;
 pub mod lock;
+pub mod metrics;
 pub mod nonce;
 pub mod notice;
 pub mod place;

@@ -1,23 +1,27 @@
 //! What receivers are told of an event: pseudonyms, never a person or a credential.
 
+use super::alerts::Alert;
 use super::audit::AuditEvent;
 use super::end_reason::EndReason;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Notices that are no events of the audit.
+pub const ALERT_NOTICES: [&str; 2] = ["alert.fired", "alert.resolved"];
+
 /// An event on its way to receivers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
     /// The event's id in the audit.
     pub event_id: String,
-    /// One of [`super::audit::EVENT_TYPES`].
+    /// One of [`super::audit::EVENT_TYPES`] or [`ALERT_NOTICES`].
     pub event_type: String,
     /// Milliseconds since the epoch.
     pub occurred_at: i64,
-    /// The application that caused it.
+    /// The application that caused it, or that it concerns; empty for the whole stack.
     pub application_id: String,
-    /// The user's pseudonym.
+    /// The user's pseudonym; empty for alerts.
     pub subject: String,
     /// The session; empty for events about a user.
     pub session_id: String,
@@ -25,6 +29,31 @@ pub struct Notice {
     pub actor: String,
     /// Why; empty when the type says it all.
     pub reason: String,
+    /// What an alert is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<AlertNotice>,
+}
+
+/// What is told of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertNotice {
+    /// Its id.
+    pub alert_id: String,
+    /// The rule.
+    pub rule: String,
+    /// `warning` or `critical`.
+    pub severity: String,
+    /// `firing` or `resolved`.
+    pub state: String,
+    /// Milliseconds since the epoch.
+    pub started_at: i64,
+    /// The highest value until then.
+    pub value: f64,
+    /// From which value on it fired.
+    pub threshold: f64,
+    /// A sentence for people.
+    pub summary: String,
 }
 
 impl Notice {
@@ -39,6 +68,40 @@ impl Notice {
             session_id: event.session_id.clone(),
             actor: event.actor.clone(),
             reason: event.reason.clone(),
+            alert: None,
+        }
+    }
+
+    /// An alert has begun.
+    pub fn alert_fired(alert: &Alert) -> Self {
+        Self::of_alert(alert, "fired", "firing", alert.started_at)
+    }
+
+    /// An alert is over.
+    pub fn alert_resolved(alert: &Alert) -> Self {
+        Self::of_alert(alert, "resolved", "resolved", alert.resolved_at.unwrap_or(alert.started_at))
+    }
+
+    fn of_alert(alert: &Alert, happened: &str, state: &str, at: Timestamp) -> Self {
+        Notice {
+            event_id: format!("{}.{happened}", alert.alert_id),
+            event_type: format!("alert.{happened}"),
+            occurred_at: at.millis(),
+            application_id: alert.application_id.clone(),
+            subject: String::new(),
+            session_id: String::new(),
+            actor: "service".to_owned(),
+            reason: alert.rule.as_str().to_owned(),
+            alert: Some(AlertNotice {
+                alert_id: alert.alert_id.clone(),
+                rule: alert.rule.as_str().to_owned(),
+                severity: alert.rule.severity().as_str().to_owned(),
+                state: state.to_owned(),
+                started_at: alert.started_at.millis(),
+                value: alert.value,
+                threshold: alert.threshold,
+                summary: alert.rule.summary(alert.value, alert.threshold),
+            }),
         }
     }
 
@@ -92,7 +155,17 @@ pub(crate) mod tests {
             session_id: "ses_x".into(),
             actor: actor.into(),
             reason: reason.into(),
+            alert: None,
         }
+    }
+
+    /// Deliveries outlive a release: what an earlier one wrote is read.
+    #[test]
+    fn a_notice_without_an_alert_is_read_as_before() {
+        let json = serde_json::to_string(&ended("admin", "application")).expect("JSON");
+        assert!(!json.contains("alert"), "{json}");
+        let read: Notice = serde_json::from_str(&json).expect("a notice");
+        assert_eq!(read, ended("admin", "application"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::audit::EVENT_TYPES;
 use super::crypto::{self, SecretKey};
 use super::id::ApplicationId;
 use super::json::FieldError;
+use super::notice::ALERT_NOTICES;
 use super::receiver_url::Target;
 use super::time::Timestamp;
 use crate::limits::SHORT_TEXT_BYTES_MAX;
@@ -127,10 +128,10 @@ impl Receiver {
 
 impl ReceiverKind {
     /// Events that it can tell of.
-    fn events(self) -> &'static [&'static str] {
+    fn events(self) -> Vec<&'static str> {
         match self {
-            ReceiverKind::Webhook => &EVENT_TYPES,
-            ReceiverKind::Ssf => &REVOKING,
+            ReceiverKind::Webhook => EVENT_TYPES.into_iter().chain(ALERT_NOTICES).collect(),
+            ReceiverKind::Ssf => REVOKING.to_vec(),
         }
     }
 
@@ -159,6 +160,8 @@ mod tests {
         assert_eq!(webhook.receiver_id, "rcv-0101010101010101");
         assert!(webhook.hears("session.ended") && webhook.hears("refresh.replayed"));
         assert!(!webhook.hears("session.created"));
+        let alerts = serde_json::json!({"url": "https://a.example/", "kind": "webhook", "events": ALERT_NOTICES});
+        assert!(new(alerts).expect("valid").hears("alert.fired"));
         let ssf = serde_json::json!({"url": "https://a.example/", "kind": "ssf", "audience": "https://a.example"});
         let ssf = new(ssf).expect("valid");
         assert!(ssf.hears("user.revoked") && !ssf.hears("refresh.replayed"));

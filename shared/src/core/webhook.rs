@@ -1,7 +1,7 @@
 //! Webhooks after the Standard Webhooks conventions: the body, and a signature over id, time and body.
 
 use super::crypto::{self, SecretKey};
-use super::notice::Notice;
+use super::notice::{AlertNotice, Notice};
 use super::time::Timestamp;
 use serde::Serialize;
 
@@ -22,12 +22,44 @@ struct Body<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Data<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
     application_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     session_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     subject: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<AlertData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlertData<'a> {
+    alert_id: &'a str,
+    rule: &'a str,
+    severity: &'a str,
+    state: &'a str,
+    started_at: Timestamp,
+    value: f64,
+    threshold: f64,
+    summary: &'a str,
+}
+
+impl<'a> AlertData<'a> {
+    fn of(alert: &'a AlertNotice) -> Self {
+        AlertData {
+            alert_id: &alert.alert_id,
+            rule: &alert.rule,
+            severity: &alert.severity,
+            state: &alert.state,
+            started_at: Timestamp::from_millis(alert.started_at),
+            value: alert.value,
+            threshold: alert.threshold,
+            summary: &alert.summary,
+        }
+    }
 }
 
 /// The body of an event; the same bytes at every attempt.
@@ -41,6 +73,7 @@ pub fn body(notice: &Notice) -> String {
             session_id: &notice.session_id,
             subject: &notice.subject,
             reason: &notice.reason,
+            alert: notice.alert.as_ref().map(AlertData::of),
         },
     };
     serde_json::to_string(&body).unwrap_or_default()
@@ -68,6 +101,27 @@ mod tests {
         assert_eq!(body(&ended("admin", "application")), expected);
         let revoked = Notice { event_type: "user.revoked".into(), session_id: String::new(), ..ended("", "holder") };
         assert!(!body(&revoked).contains("sessionId") && !body(&revoked).contains("reason"));
+    }
+
+    #[test]
+    fn the_body_of_an_alert_tells_what_is_wrong() {
+        use crate::core::alerts::{Alert, Rule};
+        let alert = Alert {
+            alert_id: "a1".into(),
+            rule: Rule::RefreshReuse,
+            application_id: "demo".into(),
+            started_at: Timestamp::from_seconds(1_700_000_000),
+            breached_at: Timestamp::from_seconds(1_700_000_000),
+            resolved_at: None,
+            value: 7.0,
+            threshold: 5.0,
+        };
+        let expected = r#"{"type":"alert.fired","id":"a1~fired","occurredAt":"2023-11-14T22:13:20.000Z","data":{"applicationId":"demo","reason":"refresh_reuse","alert":{"alertId":"a1","rule":"refresh_reuse","severity":"critical","state":"firing","startedAt":"2023-11-14T22:13:20.000Z","value":7.0,"threshold":5.0,"summary":"7 refresh tokens replayed within 15 minutes, alerting from 5 on"}}}"#;
+        assert_eq!(body(&Notice::alert_fired(&alert)), expected);
+        let over = Alert { resolved_at: Some(Timestamp::from_seconds(1_700_001_000)), ..alert };
+        let body = body(&Notice::alert_resolved(&over));
+        assert!(body.contains(r#""id":"a1~resolved","occurredAt":"2023-11-14T22:30:00.000Z""#), "{body}");
+        assert!(body.contains(r#""state":"resolved""#), "{body}");
     }
 
     /// The signature by another path: ring's HMAC over the bytes that the conventions name, with the secret as shown.

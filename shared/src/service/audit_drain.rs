@@ -9,13 +9,17 @@ use super::key_store::KeyStore;
 use super::receivers::Receivers;
 use super::state::State;
 use super::subject_keys::SubjectKeys;
+use crate::adapters::postgres::alerts;
 use crate::adapters::postgres::audit::{Chain, QueuedEvent};
 use crate::adapters::redis::keys;
 use crate::clock;
+use crate::core::alerts::{Rule, watched};
 use crate::core::attributes::Attributes;
 use crate::core::audit::AuditEvent;
 use crate::core::audit_personal::Personal;
-use crate::core::id::{Bucket, SessionId};
+use crate::core::id::{BUCKETS_PER_CHAIN_GROUP, Bucket, SessionId};
+use crate::core::lag::Lag;
+use crate::core::metrics::{Measure, Measured};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::{AUDIT_BATCH, AUDIT_BATCH_PER_BUCKET};
@@ -55,6 +59,31 @@ pub struct Drained {
     pub handed_over: u64,
     /// Whether the time ran out before the outboxes were empty.
     pub more: bool,
+    /// What waited when the run came to it.
+    #[serde(skip)]
+    pub lag: Lag,
+    /// By rule, events of those taken that it counts.
+    #[serde(skip)]
+    pub watched: HashMap<Rule, u64>,
+}
+
+impl Measured for Drained {
+    fn measures(&self) -> Vec<Measure> {
+        let watched = |rule| self.watched.get(&rule).copied().unwrap_or(0);
+        let mut measures = vec![
+            Measure::count("Taken", self.taken),
+            Measure::count("Written", self.written),
+            Measure::count("SkippedChains", self.skipped_chains),
+            Measure::count("Unreadable", self.unreadable),
+            Measure::count("HandedOver", self.handed_over),
+            Measure::whether("Unfinished", self.more),
+            Measure::count("SecurityEvents", watched(Rule::SecurityEventRate)),
+            Measure::count("RefreshReplays", watched(Rule::RefreshReuse)),
+            Measure::count("Evictions", watched(Rule::EvictionBurst)),
+        ];
+        measures.extend(self.lag.measures(clock::now()));
+        measures
+    }
 }
 
 /// Drains the buckets of a range until they are empty or `until` has come.
@@ -66,49 +95,93 @@ pub async fn drain(
     until: Timestamp,
 ) -> Result<Drained> {
     let mut drained = Drained::default();
+    let mut through: Vec<(i16, Timestamp)> = Vec::new();
     let buckets: Vec<Bucket> = Bucket::range(first, last).collect();
     'chains: for group in buckets.chunk_by(|a, b| a.chain_group() == b.chain_group()) {
         let mut passed = Passed::new();
+        let mut first_look = true;
         loop {
             if clock::now() >= until {
                 drained.more = true;
                 break 'chains;
             }
-            if !drain_group(drain, database, group, &mut passed, &mut drained).await? {
-                break;
+            let looked_at = clock::now();
+            match drain_group(drain, database, group, &mut passed, &mut drained, first_look).await? {
+                Group::More => first_look = false,
+                Group::Skipped => break,
+                Group::Empty => {
+                    if let Some(chain) = whole_chain(group) {
+                        through.push((chain, looked_at));
+                    }
+                    break;
+                }
             }
         }
     }
-    // The result of a scheduled run goes nowhere, so the log has to tell.
-    let Drained { taken, written, skipped_chains, unreadable, handed_over, more } = drained;
+    alerts::write_through(database, &through).await?;
+    let unreadable = drained.unreadable;
     if unreadable > 0 {
         tracing::warn!(unreadable, "outboxes hold entries that this release can not read");
     }
-    tracing::info!(taken, written, skipped_chains, unreadable, handed_over, more, "outboxes drained");
     Ok(drained)
+}
+
+/// What waits in the buckets of a range, for a run that can not drain them. It asks each bucket once, and each that is
+/// not empty once more.
+pub async fn lag(state: &State, first: Bucket, last: Bucket) -> Result<Lag> {
+    let mut lag = Lag::default();
+    let buckets: Vec<Bucket> = Bucket::range(first, last).collect();
+    for group in buckets.chunk_by(|a, b| a.chain_group() == b.chain_group()) {
+        let lengths = try_join_all(group.iter().map(|bucket| waiting(state, *bucket))).await?;
+        let busy = group.iter().zip(&lengths).filter(|(_, length)| **length > 0).map(|(bucket, _)| *bucket);
+        let oldest = try_join_all(busy.map(|bucket| read(state, bucket, None, 1))).await?;
+        lag.waiting(lengths.iter().sum());
+        oldest.iter().flatten().filter_map(queued_at).for_each(|at| lag.seen(at));
+    }
+    Ok(lag)
+}
+
+/// How far a look at a group came.
+enum Group {
+    /// There may be more.
+    More,
+    /// Everything that was there has been written.
+    Empty,
+    /// Another drainer has the chain.
+    Skipped,
+}
+
+/// The chain of a group, if the group is all of it.
+fn whole_chain(group: &[Bucket]) -> Option<i16> {
+    let first = group.first()?;
+    (group.len() == usize::from(BUCKETS_PER_CHAIN_GROUP)).then(|| first.chain_group())
 }
 
 /// Per bucket, the last entry of this run that could not be read: reading goes on behind it, so that an outbox full
 /// of such entries holds up nothing.
 type Passed = HashMap<Bucket, String>;
 
-/// One batch of one chain; `true` when there may be more.
+/// One batch of one chain. The first look at a group tells how far the audit is behind.
 async fn drain_group(
     drain: &Drain,
     database: &mut Client,
     group: &[Bucket],
     passed: &mut Passed,
     drained: &mut Drained,
-) -> Result<bool> {
-    let Some(first) = group.first() else { return Ok(false) };
+    first_look: bool,
+) -> Result<Group> {
+    let Some(first) = group.first() else { return Ok(Group::Empty) };
     let state = &drain.state;
     let waiting = try_join_all(group.iter().map(|bucket| waiting(state, *bucket))).await?;
+    if first_look {
+        drained.lag.waiting(waiting.iter().sum());
+    }
     if waiting.iter().all(|length| *length == 0) {
-        return Ok(false);
+        return Ok(Group::Empty);
     }
     let Some(chain) = Chain::lock(database, first.chain_group()).await? else {
         drained.skipped_chains += 1;
-        return Ok(false);
+        return Ok(Group::Skipped);
     };
     let busy: Vec<Bucket> =
         group.iter().zip(&waiting).filter(|(_, length)| **length > 0).map(|(bucket, _)| *bucket).collect();
@@ -122,6 +195,12 @@ async fn drain_group(
         for entry in entries {
             match parse(*bucket, &entry) {
                 Some(event) => {
+                    if first_look {
+                        drained.lag.seen(event.queued_at);
+                    }
+                    for rule in watched(&event.event.event_type, &event.event.reason) {
+                        *drained.watched.entry(rule).or_default() += 1;
+                    }
                     events.push(event);
                     ids.push(entry.id);
                 }
@@ -143,7 +222,12 @@ async fn drain_group(
         drained.handed_over += drain.receivers.hand_over(waiting).await?;
         try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
     }
-    Ok(full)
+    Ok(if full { Group::More } else { Group::Empty })
+}
+
+/// When the store queued an entry.
+fn queued_at(entry: &StreamId) -> Option<Timestamp> {
+    entry.id.split_once('-').and_then(|(millis, _)| instant(millis.parse().ok()?))
 }
 
 /// Seals what of the events is personal under the keys of their subjects. An end tells nothing of a person that the
@@ -190,7 +274,6 @@ async fn acknowledge(state: &State, bucket: Bucket, ids: &[String]) -> Result<()
 /// An outbox entry as an event; fields are those that `record.lua` writes.
 fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
     let field = |name: &str| entry.get::<String>(name).filter(|text| storable(text));
-    let (millis, _) = entry.id.split_once('-')?;
     let common: HashMap<String, serde_json::Value> = serde_json::from_str(&field("c")?).ok()?;
     let word = |name: &str| match common.get(name) {
         None => Some(String::new()),
@@ -212,7 +295,7 @@ fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
     Some(QueuedEvent {
         attributes,
         began_at,
-        queued_at: instant(millis.parse().ok()?)?,
+        queued_at: queued_at(entry)?,
         event: AuditEvent {
             event_id: field("i")?,
             occurred_at: instant(common.get("at")?.as_i64()?)?,

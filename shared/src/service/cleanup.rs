@@ -7,6 +7,7 @@ use crate::adapters::redis::scripts;
 use crate::clock;
 use crate::core::audit::Actor;
 use crate::core::id::Bucket;
+use crate::core::metrics::{Measure, Measured};
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::{SWEEP_BATCH, SWEEP_CONCURRENCY};
@@ -29,6 +30,18 @@ pub struct Cleaned {
     pub more: bool,
 }
 
+impl Measured for Cleaned {
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::count("LookedAt", self.looked_at),
+            Measure::count("Ended", self.ended),
+            Measure::count("Unreadable", self.unreadable),
+            Measure::count("DroppedPartitions", self.dropped_partitions.into()),
+            Measure::whether("Unfinished", self.more),
+        ]
+    }
+}
+
 /// Applies the ledger, then sweeps the buckets of a range until nothing is due or `until` has come.
 pub async fn sweep(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Cleaned> {
     let connection = state.current_connection().await?;
@@ -38,12 +51,10 @@ pub async fn sweep(state: &State, first: Bucket, last: Bucket, until: Timestamp)
         .buffer_unordered(SWEEP_CONCURRENCY)
         .try_fold(Cleaned::default(), |sum, bucket| future::ready(Ok(sum.with(&bucket))))
         .await?;
-    // The result of a scheduled run goes nowhere, so the log has to tell.
-    let Cleaned { looked_at, ended, unreadable, more, .. } = cleaned;
+    let unreadable = cleaned.unreadable;
     if unreadable > 0 {
         tracing::warn!(unreadable, "session records that this release can not read");
     }
-    tracing::info!(looked_at, ended, unreadable, more, "expired sessions swept");
     Ok(cleaned)
 }
 

@@ -7,12 +7,14 @@ use super::key_store::KeyStore;
 use crate::adapters::dynamodb::applications::Applications;
 use crate::adapters::dynamodb::deliveries::{Deliveries, Due, Recipient, Settlement};
 use crate::adapters::outbound::{Message, Outbound};
+use crate::adapters::sns::Topic;
 use crate::clock;
 use crate::core::access_token::SigningKey;
 use crate::core::application::{Application, ApplicationStatus};
 use crate::core::backoff::next_attempt;
 use crate::core::crypto::SecretKey;
 use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::metrics::{Measure, Measured};
 use crate::core::notice::Notice;
 use crate::core::receiver::{Receiver, ReceiverKind};
 use crate::core::receiver_url::Target;
@@ -32,6 +34,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const PAGE: i32 = 25;
 /// What a receiver answers when it wants no more of this (RFC 9110 §15.5.11).
 const GONE: u16 = 410;
+/// What SNS taking a message stands for.
+const ACCEPTED: u16 = 200;
 
 /// What deliveries need.
 pub struct Courier {
@@ -43,6 +47,8 @@ pub struct Courier {
     pub keys: KeyStore,
     /// The way out.
     pub outbound: Outbound,
+    /// Where operators hear of alerts.
+    pub topic: Topic,
     /// `iss` of event tokens.
     pub issuer: String,
     /// Whether receivers may be on this machine: development and tests.
@@ -65,6 +71,18 @@ pub struct Delivered {
     pub more: bool,
 }
 
+impl Measured for Delivered {
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::count("Delivered", self.delivered),
+            Measure::count("Postponed", self.postponed),
+            Measure::count("GivenUp", self.given_up),
+            Measure::seconds("OldestDueSeconds", self.oldest_due_seconds),
+            Measure::whether("Unfinished", self.more),
+        ]
+    }
+}
+
 impl Delivered {
     fn with(self, other: Delivered) -> Self {
         Delivered {
@@ -80,11 +98,12 @@ impl Delivered {
 /// Delivers what is due until nothing is or `until` has come.
 pub async fn deliver(courier: &Courier, until: Timestamp) -> Result<Delivered> {
     let applications = courier.applications.all().await?;
-    let receivers = in_turn(&applications, clock::now());
+    let receivers = in_turn(&applications, clock::now()).into_iter().map(Some);
     // An attempt that begins now must be over before the time is.
     let begin_until = Timestamp::from_millis(until.millis() - i64::try_from(DELIVERY_ATTEMPT_MILLIS).unwrap_or(0));
-    let runs: Vec<(Delivered, Option<Error>)> = stream::iter(receivers)
-        .map(|(application, receiver)| serve(courier, application, receiver, begin_until))
+    // Operators first: they are told when something is wrong.
+    let runs: Vec<(Delivered, Option<Error>)> = stream::iter(std::iter::once(None).chain(receivers))
+        .map(|receiver| serve(courier, receiver, begin_until))
         .buffer_unordered(DELIVERY_RECEIVERS_CONCURRENCY)
         .collect()
         .await;
@@ -94,12 +113,6 @@ pub async fn deliver(courier: &Courier, until: Timestamp) -> Result<Delivered> {
         total = total.with(delivered);
         failure = failure.or(error);
     }
-    // The result of a scheduled run goes nowhere, so the log has to tell.
-    let Delivered { delivered, postponed, given_up, oldest_due_seconds, more } = total;
-    if given_up > 0 {
-        tracing::warn!(given_up, "deliveries were given up");
-    }
-    tracing::info!(delivered, postponed, given_up, oldest_due_seconds, more, "events delivered");
     failure.map_or(Ok(total), Err)
 }
 
@@ -116,6 +129,13 @@ fn in_turn(applications: &[Application], now: Timestamp) -> Vec<(&Application, &
     receivers
 }
 
+/// How one recipient is told.
+enum Way {
+    /// Through SNS, which has subscribers of its own.
+    Topic,
+    Receiver(Target, Seal),
+}
+
 /// How messages to one receiver are made.
 enum Seal {
     Webhook(SecretKey),
@@ -126,22 +146,23 @@ enum Seal {
 struct Line<'a> {
     courier: &'a Courier,
     recipient: Recipient,
-    target: Target,
-    seal: Seal,
+    way: Way,
     /// Failures since the last success; when there are enough, the receiver is left alone until the next run.
     failures: AtomicU32,
     begin_until: Timestamp,
 }
 
-/// Delivers what is due to one receiver. What went well before an error counts all the same.
+/// Delivers what is due to one receiver, or to the topic. What went well before an error counts all the same.
 async fn serve(
     courier: &Courier,
-    application: &Application,
-    receiver: &Receiver,
+    receiver: Option<(&Application, &Receiver)>,
     begin_until: Timestamp,
 ) -> (Delivered, Option<Error>) {
-    let recipient =
-        Recipient { application_id: application.application_id.clone(), receiver_id: receiver.receiver_id.clone() };
+    let recipient = receiver.map_or_else(Recipient::topic, |(application, receiver)| Recipient {
+        application_id: application.application_id.clone(),
+        receiver_id: receiver.receiver_id.clone(),
+    });
+    let receiver = receiver.map(|(_, receiver)| receiver);
     let mut total = Delivered::default();
     let mut line = None;
     for queue in 0..DELIVERY_QUEUES {
@@ -183,9 +204,14 @@ impl<'a> Line<'a> {
     async fn open(
         courier: &'a Courier,
         recipient: &Recipient,
-        receiver: &Receiver,
+        receiver: Option<&Receiver>,
         begin_until: Timestamp,
     ) -> Result<Option<Self>> {
+        let failures = AtomicU32::new(0);
+        let Some(receiver) = receiver else {
+            let recipient = recipient.clone();
+            return Ok(Some(Line { courier, recipient, way: Way::Topic, failures, begin_until }));
+        };
         let Ok(target) = Target::parse(&receiver.url, courier.allow_loopback) else {
             let Recipient { application_id, receiver_id } = recipient;
             tracing::warn!(application_id, receiver_id, "a receiver's URL is refused; remove the receiver");
@@ -203,8 +229,8 @@ impl<'a> Line<'a> {
                 Seal::Ssf { key, audience: receiver.audience.clone().unwrap_or_default() }
             }
         };
-        let failures = AtomicU32::new(0);
-        Ok(Some(Line { courier, recipient: recipient.clone(), target, seal, failures, begin_until }))
+        let way = Way::Receiver(target, seal);
+        Ok(Some(Line { courier, recipient: recipient.clone(), way, failures, begin_until }))
     }
 
     /// Attempts a page of deliveries, a few at a time.
@@ -229,8 +255,7 @@ impl<'a> Line<'a> {
         }
         let deliveries = &self.courier.deliveries;
         let Some(leased) = deliveries.lease(due, now).await? else { return Ok(Delivered::default()) };
-        let message = self.message(&due.notice, now)?;
-        let answer = self.courier.outbound.post(&self.target, message).await;
+        let answer = self.tell(&due.notice, now).await?;
         let accepted = matches!(answer, Ok(200..=299));
         if accepted {
             self.failures.store(0, Ordering::Relaxed);
@@ -242,7 +267,7 @@ impl<'a> Line<'a> {
             Ok(GONE) => None,
             Ok(_) | Err(_) => next_attempt(leased.attempts, &leased.delivery_id, clock::now()),
         };
-        self.log(&due.notice, leased.attempts, answer.map_err(|failure| failure.to_string()), next.is_none());
+        self.log(&due.notice, leased.attempts, answer, next.is_none());
         match next {
             Some(at) => {
                 deliveries.settle(&leased, Settlement::Again(at)).await?;
@@ -255,6 +280,17 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// What the other side answered, or why it did not.
+    async fn tell(&self, notice: &Notice, now: Timestamp) -> Result<std::result::Result<u16, String>> {
+        match &self.way {
+            Way::Topic => Ok(self.courier.topic.publish(notice).await.map(|()| ACCEPTED)),
+            Way::Receiver(target, seal) => {
+                let message = self.message(seal, notice, now)?;
+                Ok(self.courier.outbound.post(target, message).await.map_err(|failure| failure.to_string()))
+            }
+        }
+    }
+
     /// Without the URL: it may carry a secret of the receiver.
     fn log(&self, notice: &Notice, attempts: u32, answer: std::result::Result<u16, String>, over: bool) {
         let Recipient { application_id, receiver_id } = &self.recipient;
@@ -263,8 +299,8 @@ impl<'a> Line<'a> {
         tracing::info!(application_id, receiver_id, event_id, attempts, over, %answer, "delivery not accepted");
     }
 
-    fn message(&self, notice: &Notice, now: Timestamp) -> Result<Message> {
-        match &self.seal {
+    fn message(&self, seal: &Seal, notice: &Notice, now: Timestamp) -> Result<Message> {
+        match seal {
             Seal::Webhook(secret) => {
                 let body = webhook::body(notice);
                 let (id, timestamp) = (notice.message_id(), now.seconds());

@@ -7,6 +7,7 @@ use crate::core::application_key::ApplicationKey;
 use crate::core::id::ApplicationId;
 use crate::core::json::{self, FieldError};
 use crate::core::keyring::{KeyUse, Purpose};
+use crate::core::metrics::Measured;
 use crate::core::policy::{Policy, Preview};
 use crate::core::receiver::{NewReceiver, Receiver, ReceiverKind};
 use crate::core::time::Timestamp;
@@ -283,6 +284,9 @@ pub enum Answer {
         applications: Vec<ApplicationView>,
     },
 }
+
+/// The answer may hold a credential: nothing of it is measured.
+impl Measured for Answer {}
 
 /// What commands are carried out on.
 pub struct Desk {

@@ -45,12 +45,12 @@ impl Directory {
 
     /// Who is to hear of an event. Applications of a group share users, so the end of all sessions of a user concerns
     /// every one of them; everything else concerns the application alone.
-    fn recipients<'a>(&'a self, event: &'a AuditEvent) -> impl Iterator<Item = &'a Recipient> {
-        let entries = match event.event_type.as_str() {
-            USER_REVOKED => self.groups.get(&event.application_id).and_then(|group| self.by_group.get(group)),
-            _ => self.by_application.get(&event.application_id),
+    fn recipients<'a>(&'a self, application_id: &str, event_type: &'a str) -> impl Iterator<Item = &'a Recipient> {
+        let entries = match event_type {
+            USER_REVOKED => self.groups.get(application_id).and_then(|group| self.by_group.get(group)),
+            _ => self.by_application.get(application_id),
         };
-        let hears = |(_, receiver): &&(Recipient, Receiver)| receiver.hears(&event.event_type);
+        let hears = move |(_, receiver): &&(Recipient, Receiver)| receiver.hears(event_type);
         entries.into_iter().flatten().filter(hears).map(|(recipient, _)| recipient)
     }
 
@@ -60,8 +60,22 @@ impl Directory {
             return Vec::new();
         }
         events
-            .flat_map(|event| self.recipients(event).map(|recipient| (recipient.clone(), Notice::of(event))))
+            .flat_map(|event| {
+                let recipients = self.recipients(&event.application_id, &event.event_type);
+                recipients.map(|recipient| (recipient.clone(), Notice::of(event)))
+            })
             .collect()
+    }
+
+    /// Who hears of an alert: operators of every one, through the topic, and an application of its own.
+    fn announcements(&self, notices: &[Notice]) -> Vec<(Recipient, Notice)> {
+        let recipients = |notice: &Notice| -> Vec<Recipient> {
+            let own = self.recipients(&notice.application_id, &notice.event_type).cloned();
+            std::iter::once(Recipient::topic()).chain(own).collect()
+        };
+        let each =
+            |notice: &Notice| recipients(notice).into_iter().map(|recipient| (recipient, notice.clone())).collect();
+        notices.iter().flat_map(|notice| -> Vec<_> { each(notice) }).collect()
     }
 }
 
@@ -84,6 +98,12 @@ impl Receivers {
     /// What events give to deliver, by application records at most a minute old.
     pub async fn waiting<'a>(&self, events: impl Iterator<Item = &'a AuditEvent>) -> Result<Waiting> {
         Ok(Waiting(self.directory().await?.deliveries(events)))
+    }
+
+    /// Hands over notices of alerts, and returns how much of it was new.
+    pub async fn announce(&self, notices: &[Notice]) -> Result<u64> {
+        let waiting = Waiting(self.directory().await?.announcements(notices));
+        self.hand_over(waiting).await
     }
 
     /// Hands over what waits, and returns how much of it was new. Running it again hands over the rest.
@@ -179,5 +199,36 @@ mod tests {
         }
         assert_eq!(told("bank", "user.revoked"), ["bank/all"]);
         assert_eq!(told("nobody", "user.revoked"), [""; 0]);
+    }
+
+    /// Operators hear of every alert, an application of its own only, and nobody else of the stack's.
+    #[test]
+    fn alerts_go_to_the_topic_and_to_their_application() {
+        use crate::core::alerts::{Alert, Rule};
+        let webhook = |id: &str, events: &[&str]| serde_json::json!({"receiverId": id, "url": "https://a.example/", "kind": "webhook", "events": events});
+        let directory = Directory::of(&[
+            application("shop", "shops", &[webhook("alerts", &["alert.fired"]), webhook("ends", &["session.ended"])]),
+            application("till", "shops", &[webhook("alerts", &["alert.fired", "alert.resolved"])]),
+        ]);
+        let told = |application: &str, rule| {
+            let at = Timestamp::from_seconds(1);
+            let alert = Alert {
+                alert_id: "a".into(),
+                rule,
+                application_id: application.into(),
+                started_at: at,
+                breached_at: at,
+                resolved_at: Some(at),
+                value: 1.0,
+                threshold: 1.0,
+            };
+            let notices = [Notice::alert_fired(&alert), Notice::alert_resolved(&alert)];
+            let name = |(to, notice): (Recipient, Notice)| {
+                format!("{}/{} {}", to.application_id, to.receiver_id, notice.event_id)
+            };
+            directory.announcements(&notices).into_iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(told("shop", Rule::RefreshReuse), ["/sns a.fired", "shop/alerts a.fired", "/sns a.resolved"]);
+        assert_eq!(told("", Rule::AuditLag), ["/sns a.fired", "/sns a.resolved"]);
     }
 }

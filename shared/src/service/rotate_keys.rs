@@ -4,6 +4,7 @@ use crate::adapters::dynamodb::keys::{Keys, WrappedRing};
 use crate::adapters::kms::Kms;
 use crate::core::crypto::SecretKey;
 use crate::core::keyring::{KeyUse, PlannedKey, Purpose, Ring, RingKey};
+use crate::core::metrics::{Measure, Measured};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::random;
@@ -18,6 +19,16 @@ use zeroize::Zeroizing;
 pub struct Rotated {
     /// Per ring, how many keys came and went.
     pub rings: Vec<RotatedRing>,
+}
+
+impl Measured for Rotated {
+    fn measures(&self) -> Vec<Measure> {
+        let sum = |count: fn(&RotatedRing) -> usize| self.rings.iter().map(count).sum::<usize>() as u64;
+        vec![
+            Measure::count("KeysAdded", sum(|ring| ring.added)),
+            Measure::count("KeysRemoved", sum(|ring| ring.removed)),
+        ]
+    }
 }
 
 /// One ring of a run.

@@ -7,32 +7,32 @@ use integration_tests::{Request, Response, Stack, Value, audit, json};
 use super::{expect_ended, expect_ended_for_holder, session_path};
 
 /// A browser of today.
-pub(super) const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/131.0.0.0 Safari/537.36";
+pub(crate) const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/131.0.0.0 Safari/537.36";
 /// Where sessions of these tests begin.
-pub(super) const HOME: &str = "203.0.113.10";
+pub(crate) const HOME: &str = "203.0.113.10";
 /// Another network.
-pub(super) const ELSEWHERE: &str = "198.51.100.66";
+pub(crate) const ELSEWHERE: &str = "198.51.100.66";
 
 /// A session that began at home with a browser.
-pub(super) async fn begin(stack: &Stack, user: &str) -> SessionTokens {
+pub(crate) async fn begin(stack: &Stack, user: &str) -> SessionTokens {
     let body = json!({ "userId": user, "client": { "ip": HOME, "userAgent": CHROME } });
     SessionTokens::from_created(&stack.app.create_session(body).await)
 }
 
 /// `GET` of a session by its holder.
-pub(super) fn read(stack: &Stack, session: &SessionTokens, address: &str, agent: &str) -> Request {
+pub(crate) fn read(stack: &Stack, session: &SessionTokens, address: &str, agent: &str) -> Request {
     let request = stack.request("GET", &session_path(&session.session_id)).bearer(&session.access_token);
     request.source_ip(address).user_agent(agent)
 }
 
 /// `POST …/refresh` by its holder.
-pub(super) fn refresh(stack: &Stack, session: &SessionTokens, token: &str, address: &str, agent: &str) -> Request {
+pub(crate) fn refresh(stack: &Stack, session: &SessionTokens, token: &str, address: &str, agent: &str) -> Request {
     let request = stack.request("POST", &format!("{}/refresh", session_path(&session.session_id)));
     request.json(&json!({ "refreshToken": token })).source_ip(address).user_agent(agent)
 }
 
 /// The risk of a session as its application sees it.
-pub(super) async fn risk(stack: &Stack, session: &SessionTokens) -> Value {
+pub(crate) async fn risk(stack: &Stack, session: &SessionTokens) -> Value {
     stack.app.get(&session.session_id).await.expect(200).json()["risk"].clone()
 }
 

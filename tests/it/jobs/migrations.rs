@@ -27,9 +27,12 @@ async fn migrating_again_or_in_parallel_changes_nothing() {
     let months = tables.extract_if(.., |name, _| name.starts_with("audit_events_")).count();
     assert_eq!(months, 3, "this month and the next two");
     let expected = [
+        ("alerts", "r"),
+        ("alerts_progress", "r"),
         ("audit_chain_anchors", "r"),
         ("audit_chain_heads", "r"),
         ("audit_events", "p"),
+        ("audit_written_through", "r"),
         ("refinery_schema_history", "r"),
     ];
     assert_eq!(tables, expected.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into());

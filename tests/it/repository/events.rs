@@ -239,13 +239,20 @@ async fn every_payload_of_schedules_and_operators_does_its_work() {
     let rows = integration_tests::audit::rows(&client).await;
     let kinds: Vec<_> = rows.iter().map(|row| row.event.event_type.as_str()).collect();
     assert_eq!(kinds, ["session.created", "session.ended"]);
+    assert_eq!(run("evaluate-alerts", "scheduled").await["firing"], 0);
     assert_eq!(run("deliver-events", "scheduled").await["delivered"], 0);
 
     let mut files = 0;
-    for function in
-        ["manage-applications", "migrate-database", "rotate-keys", "cleanup-sessions", "write-audit", "deliver-events"]
-    {
+    for function in [
+        "manage-applications",
+        "migrate-database",
+        "rotate-keys",
+        "cleanup-sessions",
+        "write-audit",
+        "evaluate-alerts",
+        "deliver-events",
+    ] {
         files += names(format!("events/{function}")).len();
     }
-    assert_eq!(files, 13, "every payload is tried above");
+    assert_eq!(files, 14, "every payload is tried above");
 }

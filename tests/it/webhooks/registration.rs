@@ -122,6 +122,7 @@ async fn a_receiver_on_this_machine_is_not_asked_without_leave() {
         ("APPLICATIONS_TABLE", &stack.aws.tables.applications),
         ("KEYS_TABLE", &stack.aws.tables.keys),
         ("DELIVERIES_TABLE", &stack.aws.tables.deliveries),
+        ("ALERT_TOPIC_ARN", &stack.aws.topic_arn),
     ] {
         spec.variables.push((name.to_owned(), value.clone()));
     }

@@ -59,9 +59,9 @@ async fn a_delivery_is_given_up_after_a_day() {
     assert_eq!((given_up, hook.received().len()), (1, 12));
     assert_eq!(count_in(&stack, "failed").await, 1);
     let records = stack.environment("deliver-events", 0).await.log_records();
-    let alarmed = records.iter().filter(|record| record["level"] == "WARN" && record["given_up"] == json!(1)).count();
-    assert_eq!(alarmed, 1, "the metric filter of template.yaml counts these");
-    let measured = records.iter().filter(|record| record["oldest_due_seconds"].is_number()).count();
+    let alarmed = records.iter().filter(|record| record["GivenUp"] == json!(1)).count();
+    assert_eq!(alarmed, 1, "an alarm of template.yaml sums these");
+    let measured = records.iter().filter(|record| record["OldestDueSeconds"].is_number()).count();
     assert_eq!(measured, 30, "every run tells how late it is");
 }
 

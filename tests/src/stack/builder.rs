@@ -187,6 +187,7 @@ impl StackBuilder {
         let database_ca = self.tls_database.then(settings::database_ca_file);
         let values = [
             ("STACK_NAME", Some(name.clone())),
+            ("STACK_STAGE", Some("dev".to_owned())),
             ("PUBLIC_URL", Some(public_url.clone())),
             ("REDIS_URL", Some(redis_url)),
             ("REDIS_CLUSTER", Some(self.cluster.to_string())),
@@ -200,6 +201,7 @@ impl StackBuilder {
             ("SUBJECT_KEYS_TABLE", Some(aws.tables.subject_keys.clone())),
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
+            ("ALERT_TOPIC_ARN", Some(aws.topic_arn.clone())),
             ("DATABASE_URL", database_url),
             ("DATABASE_CA_FILE", database_ca.map(|file| file.display().to_string())),
         ];

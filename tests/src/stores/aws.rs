@@ -1,4 +1,4 @@
-//! DynamoDB tables and a KMS key on the moto server.
+//! DynamoDB tables, a KMS key and an SNS topic on the moto server.
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
@@ -43,6 +43,10 @@ pub struct AwsStores {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// KMS.
     pub kms: aws_sdk_kms::Client,
+    /// SNS.
+    pub sns: aws_sdk_sns::Client,
+    /// `ALERT_TOPIC_ARN`
+    pub topic_arn: String,
     secret_access_key: String,
 }
 
@@ -63,6 +67,13 @@ impl AwsStores {
         let kms = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
+            .credentials_provider(credentials.clone())
+            .endpoint_url(settings::moto_url())
+            .http_client(http_client.clone())
+            .build();
+        let sns = aws_sdk_sns::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
             .credentials_provider(credentials)
             .endpoint_url(settings::moto_url())
             .http_client(http_client)
@@ -80,10 +91,14 @@ impl AwsStores {
             kms_key_id: String::new(),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
             kms: aws_sdk_kms::Client::from_conf(kms),
+            sns: aws_sdk_sns::Client::from_conf(sns),
+            topic_arn: String::new(),
             secret_access_key,
         };
-        let kms_key_id = stores.create_everything().await;
-        Self { kms_key_id, ..stores }
+        let (kms_key_id, topic) =
+            tokio::join!(stores.create_everything(), stores.sns.create_topic().name(format!("{name}-alarms")).send());
+        let topic_arn = topic.expect("CreateTopic succeeds").topic_arn.expect("an ARN");
+        Self { kms_key_id, topic_arn, ..stores }
     }
 
     /// What a function needs to reach AWS at `endpoint`.

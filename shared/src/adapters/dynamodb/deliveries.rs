@@ -31,7 +31,7 @@ pub struct Deliveries {
 /// Who a delivery is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recipient {
-    /// The application that registered the receiver.
+    /// The application that registered the receiver; empty for the stack itself.
     pub application_id: String,
     /// The receiver.
     pub receiver_id: String,
@@ -73,6 +73,11 @@ pub enum Settlement {
 }
 
 impl Recipient {
+    /// The topic of the stack. No application has an empty id.
+    pub fn topic() -> Self {
+        Recipient { application_id: String::new(), receiver_id: "sns".to_owned() }
+    }
+
     fn queue(&self, number: u8) -> String {
         format!("{}#{}#{number}", self.application_id, self.receiver_id)
     }

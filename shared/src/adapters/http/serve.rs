@@ -4,13 +4,17 @@ use super::problem::{oauth_problem, problem, token_problem};
 use super::request::Incoming;
 use super::response::complete;
 use crate::clock;
+use crate::core::metrics::{Ending, Invocation, Kind};
+use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::{DEADLINE_RESERVE_MILLIS, LONG_POLL_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
 use crate::service::inbound::Notes;
+use crate::telemetry;
 use futures_util::FutureExt;
 use lambda_http::Body;
 use lambda_http::http::Response;
 use lambda_http::http::header::HeaderValue;
+use serde_json::Map;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -62,14 +66,23 @@ pub async fn serve_within(
     };
     note(&mut response, &incoming.notes);
     complete(&mut response, &incoming.request_id);
-    tracing::info!(
-        request_id = incoming.request_id,
-        method = incoming.method().as_str(),
-        status = response.status().as_u16(),
-        duration_ms = clock::now().millis_since(started),
-        "request"
-    );
+    report(incoming, response.status().as_u16(), started);
     Ok(response)
+}
+
+/// The line of the request, which is its metrics as well.
+fn report(incoming: &Incoming, status: u16, started: Timestamp) {
+    let invocation = Invocation {
+        kind: Kind::Request,
+        ending: Ending::of_status(status),
+        millis: clock::now().millis_since(started),
+        cold: telemetry::cold_start(),
+    };
+    let mut fields = Map::new();
+    fields.insert("request_id".into(), incoming.request_id.as_str().into());
+    fields.insert("method".into(), incoming.method().as_str().into());
+    fields.insert("status".into(), status.into());
+    telemetry::invocation(&invocation, &[], fields);
 }
 
 /// What operations wanted the answer to carry.

@@ -1,6 +1,7 @@
 //! Forward-only migrations, embedded, applied by `migrate-database` under an advisory lock.
 
 use super::classify;
+use crate::core::metrics::{Measure, Measured};
 use crate::error::{Dependency, Error, Result};
 use tokio_postgres::Client;
 
@@ -18,6 +19,12 @@ pub struct Migrated {
     pub applied: Vec<String>,
     /// The schema's version after it.
     pub version: u32,
+}
+
+impl Measured for Migrated {
+    fn measures(&self) -> Vec<Measure> {
+        vec![Measure::count("Applied", self.applied.len() as u64)]
+    }
 }
 
 /// Applies what is missing. Two runs at once take turns; the second finds nothing to do.

@@ -1,5 +1,6 @@
 //! PostgreSQL: the audit. Only jobs connect to it, never a request to `/sessions`.
 
+pub mod alerts;
 pub mod audit;
 pub mod migrate;
 
