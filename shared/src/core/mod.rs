@@ -11,6 +11,8 @@ pub mod assurance;
 pub mod attributes;
 pub mod audit;
 pub mod audit_personal;
+pub mod audit_anchor;
+pub mod audit_verify;
 pub mod backoff;
 pub mod client_jws;
 pub mod context;

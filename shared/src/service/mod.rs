@@ -1,5 +1,6 @@
 //! One file per operation: load, decide in [`crate::core`], commit. No HTTP, no SDK types.
 
+pub mod anchors;
 pub mod applications;
 pub mod audit_drain;
 pub mod authenticate;

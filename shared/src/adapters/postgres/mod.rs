@@ -1,6 +1,8 @@
 //! PostgreSQL: the audit. Only jobs connect to it, never a request to `/sessions`.
 
+pub mod anchors;
 pub mod audit;
+pub mod audit_chain;
 pub mod migrate;
 
 use crate::adapters::aws;
