@@ -233,7 +233,8 @@ pub fn anchor_location(text: &str) -> Option<AnchorLocation> {
     let (bucket, prefix) = text.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
     let prefix = prefix.trim_end_matches('/');
     let slash = if prefix.is_empty() { "" } else { "/" };
-    (!bucket.is_empty()).then(|| AnchorLocation::Bucket { bucket: bucket.to_owned(), prefix: format!("{prefix}{slash}") })
+    (!bucket.is_empty())
+        .then(|| AnchorLocation::Bucket { bucket: bucket.to_owned(), prefix: format!("{prefix}{slash}") })
 }
 
 impl GeoConfig {
@@ -316,8 +317,7 @@ mod tests {
             public_url(&Listed(&[("PUBLIC_URL", "https://x/")])).err().map(|error| error.variable),
             Some("PUBLIC_URL")
         );
-        let bucket =
-            |prefix: &str| Some(AnchorLocation::Bucket { bucket: "b".into(), prefix: prefix.to_owned() });
+        let bucket = |prefix: &str| Some(AnchorLocation::Bucket { bucket: "b".into(), prefix: prefix.to_owned() });
         assert_eq!(anchor_location("s3://b"), bucket(""));
         assert_eq!(anchor_location("s3://b/a/c/"), bucket("a/c/"));
         assert_eq!(anchor_location("file:///a"), Some(AnchorLocation::Folder("/a".into())));

@@ -1,4 +1,4 @@
-//! Scheduled: drains the outboxes into the audit, and hands over what receivers want to hear.
+//! Scheduled: drains the outboxes into the audit, hands over what receivers want to hear, and anchors what is written.
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -7,12 +7,15 @@ use shared::adapters::postgres;
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::error::Result;
+use shared::service::anchors::Anchors;
 use shared::service::audit_drain::{Drain, Drained, drain};
 
 /// What the job holds for the life of its environment.
 pub struct Job {
     /// Redis, receivers and keys.
     pub drain: Drain,
+    /// The series of anchors.
+    pub anchors: Anchors,
     /// PostgreSQL; one connection per run.
     pub database: PostgresConfig,
     /// Credentials for IAM authentication.
@@ -28,5 +31,10 @@ async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Drained> {
     let range = BucketRange::from_event(&event.payload)?;
     let mut database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
     let until = work_until(&event.context);
-    drain(&job.drain, &mut database, range.first, range.last, until).await
+    let drained = drain(&job.drain, &mut database, range.first, range.last, until).await;
+    // Also after a run that failed half-way: the rows it has written are there. Its own failure is told first.
+    let anchored = Box::pin(job.anchors.anchor(&mut database)).await;
+    let mut drained = drained?;
+    drained.anchor = anchored?;
+    Ok(drained)
 }

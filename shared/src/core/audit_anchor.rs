@@ -130,8 +130,7 @@ impl Anchor {
 
     /// Whether one of these keys (points on P-256) signed it, for this stack, and the heads are those of its root.
     pub fn holds(&self, keys: &[[u8; 65]], stack: Option<&str>) -> bool {
-        let signed =
-            keys.iter().any(|key| crypto::ecdsa_p256_verifies(key, self.text.as_bytes(), &self.signature));
+        let signed = keys.iter().any(|key| crypto::ecdsa_p256_verifies(key, self.text.as_bytes(), &self.signature));
         let events: u64 = self.heads.iter().map(|head| u64::try_from(head.sequence).unwrap_or(0)).sum();
         signed
             && stack.is_none_or(|stack| self.statement.stack == stack)
@@ -260,7 +259,9 @@ mod tests {
         assert!(!read.holds(&[point(&self::key())], Some("stack")), "another key");
         assert!(!read.holds(&[point(&key)], Some("other")), "another stack");
         assert!(!read.holds(&[], None), "no key");
-        for (from, to) in [("\"5:", "\"6:"), ("number\\\":1", "number\\\":2"), ("\"0:00", "\"0:01"), ("events\\\":2", "events\\\":3")] {
+        for (from, to) in
+            [("\"5:", "\"6:"), ("number\\\":1", "number\\\":2"), ("\"0:00", "\"0:01"), ("events\\\":2", "events\\\":3")]
+        {
             assert!(text.contains(from), "{from} in {text}");
             let changed = text.replacen(from, to, 1);
             let read = Anchor::decode(changed.as_bytes());

@@ -4,7 +4,7 @@
 //! A hash that does not fit says that something is wrong, not what. The rows behind are looked at for a while to say
 //! it: the row that belongs there may stand further on.
 
-use super::audit::{AuditEvent, GENESIS};
+use super::audit::{AuditEvent, GENESIS, Times};
 use super::audit_anchor::Head;
 
 /// Rows behind a bad place that are looked at to tell what happened there.
@@ -17,9 +17,11 @@ pub struct Row {
     pub sequence: i64,
     /// What it tells.
     pub event: AuditEvent,
+    /// When it came; `None` when it can not have been hashed.
+    pub times: Option<Times>,
     /// The hash that stands in it.
     pub hash: Vec<u8>,
-    /// Whether its columns can hold what was hashed: times are in whole milliseconds.
+    /// Whether its columns can hold what was hashed: it is in whole milliseconds, and what is empty is left out.
     pub exact: bool,
 }
 
@@ -263,7 +265,8 @@ pub fn beginning() -> Head {
 }
 
 fn fits(row: &Row, before: &[u8; 32], place: i64) -> bool {
-    row.exact && row.event.chain_hash(before, place).as_slice() == row.hash
+    let hashes = [row.times, None].map(|times| row.event.chain_hash(before, place, times));
+    row.exact && hashes.iter().any(|hash| hash.as_slice() == row.hash)
 }
 
 #[cfg(test)]
@@ -283,14 +286,18 @@ mod tests {
             reason: String::new(),
             request_id: "r".into(),
             detail: String::new(),
+            sealed: Vec::new(),
         }
     }
 
     fn link(events: impl IntoIterator<Item = AuditEvent>) -> Vec<Row> {
         let mut before = GENESIS;
         let rows = events.into_iter().zip(1..).map(|(event, sequence)| {
-            before = event.chain_hash(&before, sequence);
-            Row { sequence, event, hash: before.to_vec(), exact: true }
+            let time = Timestamp::from_millis(sequence);
+            let times = Times { queued_at: time, recorded_at: time };
+            // As rows of an earlier release have none.
+            before = event.chain_hash(&before, sequence, Some(times).filter(|_| sequence > 2));
+            Row { sequence, event, times: Some(times), hash: before.to_vec(), exact: true }
         });
         rows.collect()
     }
@@ -341,6 +348,16 @@ mod tests {
         };
         assert_eq!(touched(|rows| rows[2].event.reason.push('x')), Some((3, Kind::Edited)));
         assert_eq!(touched(|rows| rows[2].exact = false), Some((3, Kind::Edited)));
+        assert_eq!(
+            touched(|rows| rows[3].times.as_mut().expect("times").queued_at = Timestamp::from_millis(9)),
+            Some((4, Kind::Edited))
+        );
+        assert_eq!(
+            touched(|rows| rows[3].times.as_mut().expect("times").recorded_at = Timestamp::from_millis(9)),
+            Some((4, Kind::Edited))
+        );
+        assert_eq!(touched(|rows| rows[3].times = None), Some((4, Kind::Edited)));
+        assert_eq!(touched(|rows| rows[1].times = None), None, "a row from before times were hashed");
         assert_eq!(touched(|rows| rows[7].hash[0] ^= 1), Some((8, Kind::Edited)));
         assert_eq!(touched(|rows| drop(rows.remove(0))), Some((1, Kind::Deleted)));
         assert_eq!(touched(|rows| drop(rows.remove(4))), Some((5, Kind::Deleted)));
@@ -411,7 +428,8 @@ mod tests {
             Dropped { first, previous: before.hash.to_vec(), last, hash: end(&whole[..last as usize]).hash.to_vec() }
         };
         let with = |runs: Vec<Dropped>, missing: Option<i64>| {
-            let kept = whole.iter().filter(|row| !runs.iter().any(|run| (run.first..=run.last).contains(&row.sequence)));
+            let kept =
+                whole.iter().filter(|row| !runs.iter().any(|run| (run.first..=run.last).contains(&row.sequence)));
             let kept = kept.filter(|row| Some(row.sequence) != missing).cloned();
             let mut links: Vec<(i64, Link)> = kept.map(|row| (row.sequence, Link::Row(Box::new(row)))).collect();
             links.extend(runs.into_iter().map(|run| (run.first, Link::Dropped(run))));

@@ -55,6 +55,9 @@ pub struct Drained {
     pub handed_over: u64,
     /// Whether the time ran out before the outboxes were empty.
     pub more: bool,
+    /// The anchor that was made afterwards; none when the last one said it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<u64>,
 }
 
 /// Drains the buckets of a range until they are empty or `until` has come.
@@ -80,7 +83,7 @@ pub async fn drain(
         }
     }
     // The result of a scheduled run goes nowhere, so the log has to tell.
-    let Drained { taken, written, skipped_chains, unreadable, handed_over, more } = drained;
+    let Drained { taken, written, skipped_chains, unreadable, handed_over, more, anchor: _ } = drained;
     if unreadable > 0 {
         tracing::warn!(unreadable, "outboxes hold entries that this release can not read");
     }

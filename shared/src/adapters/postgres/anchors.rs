@@ -77,7 +77,9 @@ pub async fn last_number(client: &impl GenericClient, series: &str) -> Result<u6
 
 /// Where each chain ends, by what the database says.
 pub async fn heads(client: &impl GenericClient) -> Result<Vec<Head>> {
-    let query = "SELECT sequence, hash FROM audit_chain_heads ORDER BY chain_group";
+    // A chain whose head is missing counts as empty; the others keep their places.
+    let query = "SELECT coalesce(sequence, 0), coalesce(hash, decode(repeat('00', 32), 'hex')) \
+         FROM generate_series(0, 63) AS number LEFT JOIN audit_chain_heads ON chain_group = number ORDER BY number";
     let rows = client.query(query, &[]).await.map_err(|error| classify(&error))?;
     let head = |row: &tokio_postgres::Row| {
         let hash: [u8; 32] = row.get::<_, Vec<u8>>(1).try_into().ok()?;

@@ -1,7 +1,7 @@
 //! Reading a chain of the audit, link by link, a page at a time: what it takes does not depend on how long it is.
 
 use super::classify;
-use crate::core::audit::AuditEvent;
+use crate::core::audit::{AuditEvent, Times};
 use crate::core::audit_verify::{Dropped, Link, Row};
 use crate::core::time::Timestamp;
 use crate::error::Result;
@@ -59,7 +59,7 @@ impl ChainReader {
 
     async fn page(&self, client: &impl GenericClient) -> Result<VecDeque<Row>> {
         let query = "SELECT sequence, event_id, occurred_at, event_type, application_id, subject, session_id, actor, \
-             reason, request_id, hash, detail, sealed FROM audit_events \
+             reason, request_id, hash, detail, sealed, queued_at, recorded_at FROM audit_events \
              WHERE chain_group = $1 AND (sequence, event_id COLLATE \"C\") > ($2, $3) \
              ORDER BY sequence, event_id COLLATE \"C\" LIMIT $4";
         let (sequence, event_id) = &self.after;
@@ -69,13 +69,15 @@ impl ChainReader {
 }
 
 fn row(row: &tokio_postgres::Row) -> Row {
-    let occurred_at: OffsetDateTime = row.get(2);
-    let nanos = occurred_at.unix_timestamp_nanos();
+    let (detail, sealed) = (row.get::<_, Option<String>>(11), row.get::<_, Option<Vec<u8>>>(12));
+    let [(occurred_at, a), (queued_at, b), (recorded_at, c)] = [2, 13, 14].map(|column| instant(row.get(column)));
+    // The writer leaves out what is empty.
+    let empty = detail.as_ref().is_some_and(String::is_empty) || sealed.as_ref().is_some_and(Vec::is_empty);
     Row {
         sequence: row.get(0),
         event: AuditEvent {
             event_id: row.get(1),
-            occurred_at: Timestamp::from_millis(i64::try_from(nanos.div_euclid(1_000_000)).unwrap_or(i64::MIN)),
+            occurred_at,
             event_type: row.get(3),
             application_id: row.get(4),
             subject: row.get(5),
@@ -83,10 +85,18 @@ fn row(row: &tokio_postgres::Row) -> Row {
             actor: row.get(7),
             reason: row.get(8),
             request_id: row.get(9),
-            detail: row.get::<_, Option<String>>(11).unwrap_or_default(),
-            sealed: row.get::<_, Option<Vec<u8>>>(12).unwrap_or_default(),
+            detail: detail.unwrap_or_default(),
+            sealed: sealed.unwrap_or_default(),
         },
+        times: (b && c).then_some(Times { queued_at, recorded_at }),
         hash: row.get(10),
-        exact: nanos.rem_euclid(1_000_000) == 0,
+        exact: a && !empty,
     }
+}
+
+/// An instant in milliseconds, and whether it is a whole number of them.
+fn instant(time: OffsetDateTime) -> (Timestamp, bool) {
+    let nanos = time.unix_timestamp_nanos();
+    let millis = i64::try_from(nanos.div_euclid(1_000_000)).unwrap_or(i64::MIN);
+    (Timestamp::from_millis(millis), nanos.rem_euclid(1_000_000) == 0)
 }

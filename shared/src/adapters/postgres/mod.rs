@@ -3,6 +3,7 @@
 pub mod anchors;
 pub mod audit;
 pub mod audit_chain;
+pub mod audit_query;
 pub mod migrate;
 
 use crate::adapters::aws;
