@@ -21,7 +21,8 @@ pub struct Row {
     pub event: AuditEvent,
     /// When the store queued it.
     pub queued_at: OffsetDateTime,
-    recorded_at: OffsetDateTime,
+    /// When it was written.
+    pub recorded_at: OffsetDateTime,
     hash: Vec<u8>,
 }
 

@@ -165,7 +165,7 @@ impl Walk {
         }
         // The rows are whole, so it is the note of where they end that is not.
         let noted = self.position == self.head.sequence && self.hash == self.head.hash;
-        (!noted).then(|| self.bad(self.head.sequence, Kind::Edited, None))
+        (!noted).then(|| self.bad(self.head.sequence.max(1), Kind::Edited, None))
     }
 
     fn bad(&self, sequence: i64, kind: Kind, row: Option<Box<Row>>) -> Bad {
@@ -177,13 +177,13 @@ impl Walk {
         if row.sequence < place {
             return Some(self.bad(row.sequence, Kind::Inserted, Some(row)));
         }
+        let last = self.anchored.last().map_or(0, |anchor| anchor.sequence).max(self.head.sequence);
+        if place > last {
+            return Some(self.bad(row.sequence, Kind::Inserted, Some(row)));
+        }
         if row.sequence > place {
             self.suspect(place, None);
             return self.look(&row);
-        }
-        let last = self.anchored.last().map_or(0, |anchor| anchor.sequence).max(self.head.sequence);
-        if place > last {
-            return Some(self.bad(place, Kind::Inserted, Some(row)));
         }
         if !fits(&row, &self.hash, place) {
             self.suspect(place, Some(row));
@@ -391,6 +391,7 @@ mod tests {
             rows.push(made_up);
         });
         assert_eq!(behind, Some((9, Kind::Inserted)));
+        assert_eq!(verdict(whole[3..4].to_vec(), beginning(), vec![]), Some((4, Kind::Inserted)));
         // Taken out, and the rest moved up to close the gap.
         let closed = touched(|rows| {
             rows.remove(2);

@@ -120,7 +120,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 32, "HTTP events");
+    assert_eq!(http, 34, "HTTP events");
 }
 
 /// Locks a session; the token.
@@ -198,6 +198,8 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             assert!(keys == Some(1) || document["issuer"] == stack.public_url.as_str(), "{document}");
         }
         "device-bound-session" => assert_eq!(response.cookies.len(), 1, "{response:?}"),
+        "query-audit" => assert!(response.json()["events"].is_array()),
+        "verify-audit" => assert_eq!(response.json()["intact"], true),
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }
