@@ -57,6 +57,8 @@ WARM_UP = (
     ("POST", "/introspect"),
     ("POST", "/revoke"),
     ("GET", "/.well-known/jwks.json"),
+    ("GET", "/audit/events"),
+    ("GET", "/audit/verify"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
     ("GET", "/console"),

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import sys
+import textwrap
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -57,9 +58,15 @@ class Aws:
         self.services.wait_until(self.service, self._answers)
         description = "Wraps the key rings of the local stack"
         key = self._client("kms").create_key(Description=description)["KeyMetadata"]["Arn"]
+        signs = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
+        anchor_key = self._client("kms").create_key(Description="Signs the anchors of the audit", **signs)["KeyMetadata"]
         dynamodb = self._client("dynamodb")
         topic = self._client("sns").create_topic(Name=f"{self.stack_name}-alarms")["TopicArn"]
-        environment = {"KMS_KEY_ID": key, "ALERT_TOPIC_ARN": topic}
+        environment = {
+            "KMS_KEY_ID": key,
+            "AUDIT_ANCHOR_KEY_ID": anchor_key["Arn"],
+            "ALERT_TOPIC_ARN": topic,
+        }
         for logical_name, (create, lifetime) in self.definitions.items():
             table = self.table(logical_name)
             dynamodb.create_table(TableName=table, **create)
@@ -68,6 +75,12 @@ class Aws:
             environment[TABLES[logical_name]] = table
         self._restore(dynamodb)
         return environment
+
+    def public_key(self, key):
+        """The public half of a signing key in PEM."""
+        der = self._client("kms").get_public_key(KeyId=key)["PublicKey"]
+        lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
+        return "\n".join(["-----BEGIN PUBLIC KEY-----", *lines, "-----END PUBLIC KEY-----", ""])
 
     def table(self, logical_name):
         return f"{self.stack_name}-{logical_name.removesuffix('Table').lower()}"

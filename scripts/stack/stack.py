@@ -95,6 +95,10 @@ class Stack:
         self.environment = self._environment(names, redis, postgres)
         if self.shape.for_tests:
             self.environment |= self._test_environment(aws, tls, cluster, postgres, authority)
+        # What an auditor is given: the anchors and the key that signed them.
+        anchors = self.directory / "anchors"
+        anchors.mkdir(exist_ok=True)
+        (anchors / "key.pem").write_text(aws.public_key(names["AUDIT_ANCHOR_KEY_ID"]))
         self._write_environment()
 
     def _environment(self, names, redis, postgres):
@@ -107,6 +111,7 @@ class Stack:
             **names,
             "DATABASE_URL": postgres.url(),
             "AUDIT_RETENTION_MONTHS": "13",
+            "AUDIT_ANCHORS": f"file://{self.directory / 'anchors'}",
             # Receivers of webhooks may be on this machine.
             "WEBHOOK_ALLOW_LOOPBACK": "true",
             "AWS_REGION": REGION,

@@ -79,6 +79,31 @@ pub struct AwsConfig {
     pub endpoint_url: Option<String>,
 }
 
+/// Where anchors of the audit lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnchorLocation {
+    /// A folder of this machine.
+    Folder(std::path::PathBuf),
+    /// An S3 bucket.
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// Empty, or ends with a slash.
+        prefix: String,
+    },
+}
+
+/// Anchors of the audit.
+#[derive(Debug, Clone)]
+pub struct AnchorConfig {
+    /// The location as configured: the name of the series.
+    pub series: String,
+    /// The same, read.
+    pub location: AnchorLocation,
+    /// The asymmetric KMS key that signs.
+    pub key_id: String,
+}
+
 /// Something is missing or wrong in the environment.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("environment variable {variable}: {problem}")]
@@ -189,6 +214,30 @@ impl PostgresConfig {
             audit_retention_months,
         })
     }
+}
+
+impl AnchorConfig {
+    /// Reads `AUDIT_ANCHORS` and `AUDIT_ANCHOR_KEY_ID`.
+    pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
+        let series = required(source, "AUDIT_ANCHORS")?;
+        let location = anchor_location(&series).ok_or_else(|| ConfigError {
+            variable: "AUDIT_ANCHORS",
+            problem: "must be s3://<bucket>/<prefix> or file:///<folder>".into(),
+        })?;
+        Ok(AnchorConfig { series, location, key_id: required(source, "AUDIT_ANCHOR_KEY_ID")? })
+    }
+}
+
+/// Reads the location of a series of anchors.
+pub fn anchor_location(text: &str) -> Option<AnchorLocation> {
+    if let Some(path) = text.strip_prefix("file://") {
+        return path.starts_with('/').then(|| AnchorLocation::Folder(path.into()));
+    }
+    let (bucket, prefix) = text.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
+    let prefix = prefix.trim_end_matches('/');
+    let slash = if prefix.is_empty() { "" } else { "/" };
+    (!bucket.is_empty())
+        .then(|| AnchorLocation::Bucket { bucket: bucket.to_owned(), prefix: format!("{prefix}{slash}") })
 }
 
 impl GeoConfig {
@@ -349,6 +398,13 @@ mod tests {
             public_url(&Listed(&[("PUBLIC_URL", "https://x/")])).err().map(|error| error.variable),
             Some("PUBLIC_URL")
         );
+        let bucket = |prefix: &str| Some(AnchorLocation::Bucket { bucket: "b".into(), prefix: prefix.to_owned() });
+        assert_eq!(anchor_location("s3://b"), bucket(""));
+        assert_eq!(anchor_location("s3://b/a/c/"), bucket("a/c/"));
+        assert_eq!(anchor_location("file:///a"), Some(AnchorLocation::Folder("/a".into())));
+        for wrong in ["", "s3:///a", "file://a", "https://b"] {
+            assert_eq!(anchor_location(wrong), None, "{wrong}");
+        }
         let digest = "00ff".repeat(16);
         struct Digest(String);
         impl Source for Digest {

@@ -16,6 +16,8 @@ pub enum Dependency {
     Kms,
     /// PostgreSQL.
     Postgres,
+    /// Where anchors of the audit lie.
+    Anchors,
 }
 
 /// Who asked for a session that is over: an application hears 404, the holder's own credential 401.

@@ -167,6 +167,18 @@ pub const OPENED_DATA_ENTRIES_MAX: usize = 256;
 pub const AUDIT_BATCH_PER_BUCKET: usize = 1000;
 /// Events in one COPY.
 pub const AUDIT_BATCH: usize = 20_000;
+/// A stored anchor of the audit: 64 heads and a signature take about 5 KB.
+pub const ANCHOR_BYTES_MAX: i64 = 64 * 1024;
+/// Rows that a verification of the audit reads at a time.
+pub const VERIFY_BATCH: i64 = 1000;
+/// How long one call verifies before it answers how far it came.
+pub const VERIFY_MILLIS: u64 = 8000;
+/// How long a request to the audit may take; reading it is no hot path.
+pub const AUDIT_REQUEST_MILLIS_MAX: u64 = 15_000;
+/// Events on one page of the audit.
+pub const AUDIT_PAGE_DEFAULT: usize = 50;
+/// Largest page of the audit.
+pub const AUDIT_PAGE_MAX: usize = 200;
 /// Ledger entries applied at a time when a Redis is brought up to date.
 pub const CATCH_UP_CONCURRENCY: usize = 64;
 /// Expired sessions that one sweep script removes.

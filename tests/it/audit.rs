@@ -1,5 +1,7 @@
 //! The audit: one row per change of state, in chains that show every later touch, whatever dies on the way.
 
+#[path = "audit/anchoring.rs"]
+mod anchoring;
 #[path = "audit/bad_entries.rs"]
 mod bad_entries;
 #[path = "audit/drain.rs"]
@@ -10,5 +12,7 @@ mod events;
 mod kills;
 #[path = "audit/personal.rs"]
 mod personal;
+#[path = "audit/query.rs"]
+mod query;
 #[path = "audit/tampering.rs"]
 mod tampering;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use shared::core::audit::{AuditEvent, GENESIS};
+use shared::core::audit::{AuditEvent, GENESIS, Times};
 use shared::core::id::SessionId;
 use shared::core::time::Timestamp;
 use time::OffsetDateTime;
@@ -21,7 +21,16 @@ pub struct Row {
     pub event: AuditEvent,
     /// When the store queued it.
     pub queued_at: OffsetDateTime,
+    /// When it was written.
+    pub recorded_at: OffsetDateTime,
     hash: Vec<u8>,
+}
+
+impl Row {
+    fn times(&self) -> Times {
+        let millis = |time: OffsetDateTime| Timestamp::from_millis((time.unix_timestamp_nanos() / 1_000_000) as i64);
+        Times { queued_at: millis(self.queued_at), recorded_at: millis(self.recorded_at) }
+    }
 }
 
 /// Every row, chain by chain.
@@ -29,7 +38,8 @@ pub async fn rows(client: &Client) -> Vec<Row> {
     let rows = client
         .query(
             "SELECT chain_group, sequence, event_id, occurred_at, event_type, application_id, subject, session_id, \
-             actor, reason, request_id, queued_at, hash, detail, sealed FROM audit_events ORDER BY chain_group, sequence, event_id",
+             actor, reason, request_id, queued_at, hash, detail, sealed, recorded_at FROM audit_events \
+             ORDER BY chain_group, sequence, event_id",
             &[],
         )
         .await
@@ -53,6 +63,7 @@ pub async fn rows(client: &Client) -> Vec<Row> {
                 sealed: row.get::<_, Option<Vec<u8>>>(14).unwrap_or_default(),
             },
             queued_at: row.get(11),
+            recorded_at: row.get(15),
             hash: row.get(12),
         }
     };
@@ -101,7 +112,7 @@ pub async fn violations(client: &Client) -> Vec<String> {
             end = match link {
                 Link::Row(row) => {
                     let previous: [u8; 32] = end.1.try_into().unwrap_or_default();
-                    if row.event.chain_hash(&previous, sequence).as_slice() != row.hash {
+                    if row.event.chain_hash(&previous, sequence, Some(row.times())).as_slice() != row.hash {
                         found.push(format!("chain {group} row {sequence} has another hash"));
                     }
                     (sequence, row.hash)

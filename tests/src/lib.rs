@@ -31,6 +31,7 @@
 
 pub mod application;
 pub mod audit;
+pub mod auditor;
 pub mod client_key;
 pub mod clock;
 pub mod environment;

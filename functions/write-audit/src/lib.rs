@@ -1,4 +1,4 @@
-//! Scheduled: drains the outboxes into the audit, and hands over what receivers want to hear.
+//! Scheduled: drains the outboxes into the audit, hands over what receivers want to hear, and anchors what is written.
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -7,12 +7,15 @@ use shared::adapters::postgres;
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::error::Error;
+use shared::service::anchors::Anchors;
 use shared::service::audit_drain::{Drain, Drained, drain, lag};
 
 /// What the job holds for the life of its environment.
 pub struct Job {
     /// Redis, receivers and keys.
     pub drain: Drain,
+    /// The series of anchors.
+    pub anchors: Anchors,
     /// PostgreSQL; one connection per run.
     pub database: PostgresConfig,
     /// Credentials for IAM authentication.
@@ -31,10 +34,15 @@ async fn run(job: &Job, event: LambdaEvent<Value>) -> std::result::Result<Draine
         Err(error) => return Err(behind(job, range, error).await),
     };
     let until = work_until(&event.context);
-    match drain(&job.drain, &mut database, range.first, range.last, until).await {
+    let drained = match drain(&job.drain, &mut database, range.first, range.last, until).await {
         Ok(drained) => Ok(drained),
         Err(error) => Err(behind(job, range, error).await),
-    }
+    };
+    // Also after a run that failed half-way: the rows it has written are there. Its own failure is told first.
+    let anchored = Box::pin(job.anchors.anchor(&mut database)).await;
+    let mut drained = drained?;
+    drained.anchor = anchored?;
+    Ok(drained)
 }
 
 /// While nothing can be written, how far the audit falls behind is what people want to know.

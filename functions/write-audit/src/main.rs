@@ -1,12 +1,16 @@
 use lambda_runtime::{Error, run, service_fn};
+use shared::adapters::anchors::AnchorStore;
 use shared::adapters::aws::Aws;
 use shared::adapters::dynamodb::applications::Applications;
 use shared::adapters::dynamodb::deliveries::Deliveries;
 use shared::adapters::dynamodb::keys::Keys;
 use shared::adapters::dynamodb::subject_keys::SubjectKeyTable;
-use shared::adapters::kms::Kms;
+use shared::adapters::kms::{Kms, Signer};
 use shared::adapters::redis::connection::Connector;
-use shared::config::{AwsConfig, Environment, PostgresConfig, RedisConfig, Tables, kms_key_id, stack_name};
+use shared::config::{
+    AnchorConfig, AwsConfig, Environment, PostgresConfig, RedisConfig, Tables, kms_key_id, stack_name,
+};
+use shared::service::anchors::Anchors;
 use shared::service::audit_drain::Drain;
 use shared::service::key_store::KeyStore;
 use shared::service::receivers::Receivers;
@@ -31,6 +35,9 @@ async fn main() -> Result<(), Error> {
         keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), Some(kms)),
         subject_keys: SubjectKeys::new(SubjectKeyTable::new(dynamodb, tables.subject_keys)),
     };
-    let job = Job { drain, database: PostgresConfig::from(source)?, aws: config };
+    let AnchorConfig { series, location, key_id } = AnchorConfig::from(source)?;
+    let store = AnchorStore::new(&location, || aws.s3());
+    let anchors = Anchors::new(store, Signer::new(aws.kms(), key_id), series, stack_name(source)?);
+    let job = Job { drain, anchors, database: PostgresConfig::from(source)?, aws: config };
     run(service_fn(|event| write_audit::handle(&job, event))).await
 }

@@ -79,6 +79,20 @@ impl Aws {
         aws_sdk_sns::Client::from_conf(config.build())
     }
 
+    /// S3. A local endpoint has no host name per bucket.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let mut config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(self.region())
+            .credentials_provider(self.credentials())
+            .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
+            .timeout_config(timeouts())
+            .force_path_style(self.config.endpoint_url.is_some())
+            .http_client(self.http.clone());
+        config.set_endpoint_url(self.config.endpoint_url.clone());
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
     /// KMS.
     pub fn kms(&self) -> aws_sdk_kms::Client {
         let mut config = aws_sdk_kms::Config::builder()

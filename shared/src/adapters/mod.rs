@@ -1,5 +1,6 @@
 //! The edge: stores, KMS and HTTP. Errors of drivers are classified here and go no further.
 
+pub mod anchors;
 pub mod aws;
 pub mod dynamodb;
 pub mod geo;

@@ -90,14 +90,24 @@ pub struct AuditEvent {
     pub sealed: Vec<u8>,
 }
 
+/// When an event came into the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// When Redis queued it.
+    pub queued_at: Timestamp,
+    /// When it was written.
+    pub recorded_at: Timestamp,
+}
+
 /// The hash before the first event of a chain.
 pub const GENESIS: [u8; 32] = [0; 32];
 
 impl AuditEvent {
     /// The hash of this event at its place in a chain: SHA-256 over the previous hash, the sequence number and every
     /// field, each with its length in front. An empty detail and an empty sealed text are left out, as in rows from before
-    /// there were any; a word in front of the sealed text tells it from a detail.
-    pub fn chain_hash(&self, previous: &[u8; 32], sequence: i64) -> [u8; 32] {
+    /// there were any; a word in front of the sealed text tells it from a detail. Rows from before times were hashed have
+    /// none: that of a row with times is no hash of the same row without.
+    pub fn chain_hash(&self, previous: &[u8; 32], sequence: i64, times: Option<Times>) -> [u8; 32] {
         let place = sequence.to_be_bytes();
         let occurred_at = self.occurred_at.millis().to_be_bytes();
         let mut fields: Vec<&[u8]> = vec![
@@ -118,6 +128,11 @@ impl AuditEvent {
         }
         if !self.sealed.is_empty() {
             fields.extend([b"sealed".as_slice(), &self.sealed]);
+        }
+        let times =
+            times.map(|times| [times.queued_at.millis().to_be_bytes(), times.recorded_at.millis().to_be_bytes()]);
+        if let Some([queued_at, recorded_at]) = &times {
+            fields.extend([b"times".as_slice(), queued_at, recorded_at]);
         }
         crypto::hash(&fields)
     }
@@ -145,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_chain_covers_every_field_and_the_place() {
-        let hash = event().chain_hash(&GENESIS, 1);
+        let hash = event().chain_hash(&GENESIS, 1, None);
         let changes: [fn(&mut AuditEvent); 11] = [
             |e| e.event_id.push('x'),
             |e| e.occurred_at = Timestamp::from_millis(2),
@@ -162,9 +177,9 @@ mod tests {
         for change in changes {
             let mut changed = event();
             change(&mut changed);
-            assert_ne!(changed.chain_hash(&GENESIS, 1), hash);
+            assert_ne!(changed.chain_hash(&GENESIS, 1, None), hash);
         }
-        assert_ne!(event().chain_hash(&GENESIS, 2), hash);
-        assert_ne!(event().chain_hash(&[1; 32], 1), hash);
+        assert_ne!(event().chain_hash(&GENESIS, 2, None), hash);
+        assert_ne!(event().chain_hash(&[1; 32], 1, None), hash);
     }
 }

@@ -1,8 +1,9 @@
-//! The one place where primitives are called. Everything is ring: AES-256-GCM, HMAC-SHA-256, HKDF-SHA-256, SHA-256.
+//! The one place where primitives are called. Everything is ring: AES-256-GCM, HMAC-SHA-256, HKDF-SHA-256, SHA-256,
+//! and ECDSA where somebody else signs.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::{aead, digest, hkdf, hmac};
+use ring::{aead, digest, hkdf, hmac, signature};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -73,6 +74,12 @@ fn finish(context: digest::Context) -> [u8; 32] {
 /// Comparison in constant time; unequal lengths are unequal.
 pub fn equal(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
+}
+
+/// Whether an ECDSA signature over P-256 and SHA-256, in DER as KMS makes it, is that of a public point.
+pub fn ecdsa_p256_verifies(point: &[u8; 65], message: &[u8], signature: &[u8]) -> bool {
+    let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point);
+    key.verify(message, signature).is_ok()
 }
 
 /// Canonical base64url without padding.

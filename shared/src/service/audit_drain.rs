@@ -59,6 +59,9 @@ pub struct Drained {
     pub handed_over: u64,
     /// Whether the time ran out before the outboxes were empty.
     pub more: bool,
+    /// The anchor that was made afterwards; none when the last one said it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<u64>,
     /// What waited when the run came to it.
     #[serde(skip)]
     pub lag: Lag,

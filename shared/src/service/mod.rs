@@ -1,6 +1,7 @@
 //! One file per operation: load, decide in [`crate::core`], commit. No HTTP, no SDK types.
 
 pub mod alerts;
+pub mod anchors;
 pub mod applications;
 pub mod audit_drain;
 pub mod authenticate;
@@ -23,6 +24,7 @@ pub mod lock;
 pub mod manage_applications;
 pub mod possession;
 pub mod present;
+pub mod query_audit;
 pub mod rate;
 pub mod reach;
 pub mod receivers;
@@ -39,3 +41,4 @@ pub mod step_up;
 pub mod subject_keys;
 pub mod token;
 pub mod update;
+pub mod verify_audit;

@@ -31,8 +31,7 @@ async fn unreadable_entries_stay_and_hold_up_nothing() {
     pipeline.exec_async(&mut redis).await.expect("entries can be queued");
     let good: Vec<_> = (0..30).map(|number| QueuedEvent::new(BUCKET, &format!("good-{number}"))).collect();
     audit::queue(&mut redis, &good).await;
-    let expected =
-        json!({"taken": 30, "written": 30, "skippedChains": 0, "unreadable": 2500, "handedOver": 0, "more": false});
+    let expected = json!({"taken": 30, "written": 30, "skippedChains": 0, "unreadable": 2500, "handedOver": 0, "more": false, "anchor": 1});
     assert_eq!(stack.run_write_audit().await, expected);
     assert_eq!(waiting(&mut redis).await, 2500);
     let again =

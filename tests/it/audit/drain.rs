@@ -57,7 +57,7 @@ async fn a_repeated_event_has_one_row() {
     assert_eq!(
         stack.run_write_audit().await,
         json!({
-            "taken": 2, "written": 1, "skippedChains": 0, "unreadable": 0, "handedOver": 0, "more": false
+            "taken": 2, "written": 1, "skippedChains": 0, "unreadable": 0, "handedOver": 0, "more": false, "anchor": 1
         })
     );
     audit::queue(&mut redis, &[event]).await;

@@ -198,9 +198,17 @@ fn words_are_those_of_the_code() {
     assert_eq!(words("/components/schemas/Risk/properties/standing/enum"), standings.into());
     let shareable = SHAREABLE.map(|scope| owned(scope.as_str()));
     assert_eq!(words("/components/schemas/SharedScopes/items/enum"), shareable.into());
-    let scopes =
-        [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage, Scope::DevicesManage];
+    let scopes = [
+        Scope::SessionsCreate,
+        Scope::SessionsRead,
+        Scope::SessionsWrite,
+        Scope::UsersManage,
+        Scope::DevicesManage,
+        Scope::AuditRead,
+    ];
     let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
+    let types = shared::core::audit::EVENT_TYPES.map(|kind| owned(kind));
+    assert_eq!(words("/components/schemas/AuditEvent/properties/type/enum"), types.into());
     for (_, _, pointer) in operations() {
         let requirements = document().pointer(&format!("{pointer}/security")).and_then(Value::as_array);
         for requirement in requirements.expect("security").iter().filter_map(Value::as_object) {

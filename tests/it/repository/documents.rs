@@ -42,3 +42,22 @@ fn the_openapi_document_has_every_endpoint_and_no_other() {
     }
     assert_eq!(described, deployed());
 }
+
+/// The vocabulary of the audit is documented, and no other.
+#[test]
+fn audit_md_has_a_row_for_every_event_type_and_no_other() {
+    let document = read("docs/AUDIT.md");
+    let events = document.split("\n## ").find(|section| section.starts_with("Events")).expect("the section");
+    let mut rows = Vec::new();
+    for row in events.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 6, "{row}");
+        rows.push((cells[0].trim_matches('`').to_owned(), cells[3].to_owned()));
+    }
+    let types: Vec<&str> = rows.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(types, shared::core::audit::EVENT_TYPES);
+    let (_, reasons) = rows.iter().find(|(kind, _)| kind == "session.ended").expect("a row");
+    let reasons: BTreeSet<&str> = reasons.split('`').skip(1).step_by(2).collect();
+    let known: BTreeSet<&str> = shared::core::end_reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(reasons, known);
+}

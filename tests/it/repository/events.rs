@@ -120,7 +120,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 36, "HTTP events");
+    assert_eq!(http, 38, "HTTP events");
 }
 
 /// Locks a session; the token.
@@ -202,6 +202,8 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             let page = response.header("content-type").starts_with("text/html");
             assert_eq!(page, !case.contains("asset"), "{response:?}");
         }
+        "query-audit" => assert!(response.json()["events"].is_array()),
+        "verify-audit" => assert_eq!(response.json()["intact"], true),
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }

@@ -85,6 +85,8 @@ async fn drainer(stack: &Stack) -> Environment {
         ("REDIS_CLUSTER", "false".to_owned()),
         ("DATABASE_URL", stack.database().url()),
         ("KMS_KEY_ID", stack.aws.kms_key_id.clone()),
+        ("AUDIT_ANCHORS", format!("s3://{}/anchors", stack.aws.anchors_bucket)),
+        ("AUDIT_ANCHOR_KEY_ID", stack.aws.anchor_key_id.clone()),
         ("APPLICATIONS_TABLE", tables.applications.clone()),
         ("DELIVERIES_TABLE", tables.deliveries.clone()),
         ("KEYS_TABLE", tables.keys.clone()),

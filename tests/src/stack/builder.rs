@@ -199,6 +199,8 @@ impl StackBuilder {
             ("REVOCATIONS_TABLE", Some(aws.tables.revocations.clone())),
             ("DELIVERIES_TABLE", Some(aws.tables.deliveries.clone())),
             ("SUBJECT_KEYS_TABLE", Some(aws.tables.subject_keys.clone())),
+            ("AUDIT_ANCHORS", Some(format!("s3://{}/anchors", aws.anchors_bucket))),
+            ("AUDIT_ANCHOR_KEY_ID", Some(aws.anchor_key_id.clone())),
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
             ("ALERT_TOPIC_ARN", Some(aws.topic_arn.clone())),

@@ -1,4 +1,4 @@
-//! DynamoDB tables, a KMS key and an SNS topic on the moto server.
+//! DynamoDB tables, a bucket, KMS keys and an SNS topic on the moto server.
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
@@ -6,6 +6,11 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_kms::config::{BehaviorVersion, Region};
+use aws_sdk_kms::types::{KeySpec, KeyUsageType};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, CreateBucketConfiguration, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled,
+    ObjectLockRetentionMode, ObjectLockRule,
+};
 use futures::future::join_all;
 use tokio::sync::OnceCell;
 
@@ -47,6 +52,12 @@ pub struct AwsStores {
     pub sns: aws_sdk_sns::Client,
     /// `ALERT_TOPIC_ARN`
     pub topic_arn: String,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// Bucket of the audit anchors, under Object Lock.
+    pub anchors_bucket: String,
+    /// Key that signs them; one for all stacks of a process, since a statement names its stack.
+    pub anchor_key_id: String,
     secret_access_key: String,
 }
 
@@ -76,6 +87,14 @@ impl AwsStores {
             .region(Region::new(REGION))
             .credentials_provider(credentials)
             .endpoint_url(settings::moto_url())
+            .http_client(http_client.clone())
+            .build();
+        let s3 = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("TESTACCESSKEY", &secret_access_key, None, None, "harness"))
+            .endpoint_url(settings::moto_url())
+            .force_path_style(true)
             .http_client(http_client)
             .build();
         let stores = Self {
@@ -93,12 +112,15 @@ impl AwsStores {
             kms: aws_sdk_kms::Client::from_conf(kms),
             sns: aws_sdk_sns::Client::from_conf(sns),
             topic_arn: String::new(),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            anchors_bucket: format!("{name}-anchors"),
+            anchor_key_id: String::new(),
             secret_access_key,
         };
-        let (kms_key_id, topic) =
+        let ((kms_key_id, anchor_key_id), topic) =
             tokio::join!(stores.create_everything(), stores.sns.create_topic().name(format!("{name}-alarms")).send());
         let topic_arn = topic.expect("CreateTopic succeeds").topic_arn.expect("an ARN");
-        Self { kms_key_id, topic_arn, ..stores }
+        Self { kms_key_id, anchor_key_id, topic_arn, ..stores }
     }
 
     /// What a function needs to reach AWS at `endpoint`.
@@ -115,8 +137,8 @@ impl AwsStores {
         .to_vec()
     }
 
-    /// Creates tables and key; returns the id of the key.
-    async fn create_everything(&self) -> String {
+    /// Creates tables, bucket and keys; returns the ids of the keys.
+    async fn create_everything(&self) -> (String, String) {
         let tables: [(&str, &[&str]); 6] = [
             (&self.tables.applications, &["applicationId"]),
             (&self.tables.keys, &["purpose"]),
@@ -125,10 +147,12 @@ impl AwsStores {
             (&self.tables.revocations, &["scope", "entry"]),
             (&self.tables.subject_keys, &["subject"]),
         ];
-        let (_, (), key) = tokio::join!(
+        let (_, (), key, anchor_key, ()) = tokio::join!(
             join_all(tables.map(|(name, attributes)| self.create_table(name, attributes))),
             self.create_deliveries(),
             self.key_of_process(),
+            self.anchor_key_of_process(),
+            self.create_anchors_bucket(),
         );
         for table in [&self.tables.revocations, &self.tables.devices, &self.tables.deliveries] {
             let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expiresAt").build();
@@ -140,7 +164,35 @@ impl AwsStores {
                 .await
                 .expect("UpdateTimeToLive succeeds");
         }
-        key
+        (key, anchor_key)
+    }
+
+    async fn create_anchors_bucket(&self) {
+        let region = BucketLocationConstraint::from(REGION);
+        self.s3
+            .create_bucket()
+            .bucket(&self.anchors_bucket)
+            .object_lock_enabled_for_bucket(true)
+            .create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(region).build())
+            .send()
+            .await
+            .expect("CreateBucket succeeds");
+        let days = DefaultRetention::builder().mode(ObjectLockRetentionMode::Compliance).days(1).build();
+        let rule = ObjectLockRule::builder().default_retention(days).build();
+        let enabled = ObjectLockEnabled::Enabled;
+        let lock = ObjectLockConfiguration::builder().object_lock_enabled(enabled).rule(rule).build();
+        let put = self.s3.put_object_lock_configuration().bucket(&self.anchors_bucket).object_lock_configuration(lock);
+        put.send().await.expect("PutObjectLockConfiguration succeeds");
+    }
+
+    async fn anchor_key_of_process(&self) -> String {
+        static KEY: OnceCell<String> = OnceCell::const_new();
+        let key = KEY.get_or_init(|| async {
+            let key = self.kms.create_key().key_spec(KeySpec::EccNistP256).key_usage(KeyUsageType::SignVerify);
+            let created = key.send().await.expect("CreateKey succeeds");
+            created.key_metadata.expect("the metadata of the key").key_id
+        });
+        key.await.clone()
     }
 
     /// The one table with an index.

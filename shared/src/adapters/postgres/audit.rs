@@ -1,8 +1,9 @@
 //! Writing the audit: lock a chain, drop what is there already, link, COPY, move the head.
 
 use super::classify;
+use crate::clock;
 use crate::core::attributes::Attributes;
-use crate::core::audit::AuditEvent;
+use crate::core::audit::{AuditEvent, Times};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use std::collections::HashSet;
@@ -102,8 +103,9 @@ impl<'a> Chain<'a> {
     }
 
     async fn copy(&mut self, events: &[QueuedEvent]) -> Result<u64> {
-        const COLUMNS: [Type; 15] = [
+        const COLUMNS: [Type; 16] = [
             Type::TEXT,
+            Type::TIMESTAMPTZ,
             Type::TIMESTAMPTZ,
             Type::TIMESTAMPTZ,
             Type::INT2,
@@ -122,26 +124,29 @@ impl<'a> Chain<'a> {
         let sink = self
             .transaction
             .copy_in(
-                "COPY audit_events (event_id, queued_at, occurred_at, chain_group, sequence, event_type, \
+                "COPY audit_events (event_id, queued_at, occurred_at, recorded_at, chain_group, sequence, event_type, \
                  application_id, subject, session_id, actor, reason, request_id, hash, detail, sealed) FROM STDIN BINARY",
             )
             .await
             .map_err(|error| classify(&error))?;
         let writer = BinaryCopyInWriter::new(sink, &COLUMNS);
         let mut writer = std::pin::pin!(writer);
+        let recorded_at = clock::now();
         for queued in events {
             let event = &queued.event;
             self.sequence += 1;
-            self.hash = event.chain_hash(&self.hash, self.sequence);
+            let times = Times { queued_at: queued.queued_at, recorded_at };
+            self.hash = event.chain_hash(&self.hash, self.sequence, Some(times));
             let hash = self.hash.as_slice();
             let detail = Some(&event.detail).filter(|detail| !detail.is_empty());
             let sealed = Some(event.sealed.as_slice()).filter(|sealed| !sealed.is_empty());
-            let (queued_at, occurred_at) =
-                (queued.queued_at.to_offset_date_time(), event.occurred_at.to_offset_date_time());
-            let row: [&(dyn ToSql + Sync); 15] = [
+            let [queued_at, occurred_at, recorded_at] =
+                [queued.queued_at, event.occurred_at, recorded_at].map(Timestamp::to_offset_date_time);
+            let row: [&(dyn ToSql + Sync); 16] = [
                 &event.event_id,
                 &queued_at,
                 &occurred_at,
+                &recorded_at,
                 &self.group,
                 &self.sequence,
                 &event.event_type,

@@ -1,7 +1,10 @@
 //! PostgreSQL: the audit. Only jobs connect to it, never a request to `/sessions`.
 
 pub mod alerts;
+pub mod anchors;
 pub mod audit;
+pub mod audit_chain;
+pub mod audit_query;
 pub mod migrate;
 
 use crate::adapters::aws;
