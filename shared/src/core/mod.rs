@@ -34,6 +34,7 @@ pub mod nonce;
 pub mod notice;
 pub mod place;
 pub mod policy;
+pub mod privacy;
 pub mod public_key;
 pub mod rate;
 pub mod receiver;
