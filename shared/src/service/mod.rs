@@ -22,6 +22,7 @@ pub mod lock;
 pub mod manage_applications;
 pub mod possession;
 pub mod present;
+pub mod privacy;
 pub mod rate;
 pub mod reach;
 pub mod receivers;

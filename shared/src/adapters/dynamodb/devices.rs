@@ -15,6 +15,7 @@ use super::{Item, classify, n, number, s, text, unreadable};
 use crate::core::device::{DeviceType, TrustLevel};
 use crate::core::device_trust::{DeviceFacts, Proof};
 use crate::core::id::UserSlot;
+use crate::core::privacy::Privacy;
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::{DEVICE_FORGOTTEN_AFTER_SECONDS, LEDGER_SECONDS};
@@ -82,6 +83,33 @@ pub struct Sighting {
     pub jkt: Option<String>,
     /// The application.
     pub application_id: String,
+    /// What the user has switched off.
+    pub privacy: Privacy,
+}
+
+impl Sighting {
+    /// What may be kept of it; what it may not say is taken from the device as well.
+    pub fn permitted(self, privacy: Privacy) -> Self {
+        Sighting {
+            place: self.place.filter(|_| privacy.location()),
+            address_prefix: self.address_prefix.filter(|_| privacy.location()),
+            client: self.client.filter(|_| privacy.fingerprinting()),
+            privacy,
+            ..self
+        }
+    }
+}
+
+/// The attributes of a device that the settings forbid.
+fn forbidden(privacy: Privacy) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if !privacy.location() {
+        names.extend(["place", "addressPrefix"]);
+    }
+    if !privacy.fingerprinting() {
+        names.push("client");
+    }
+    names
 }
 
 /// A version of sealed data.
@@ -149,7 +177,8 @@ impl Devices {
         if stated.or(parsed).is_some() {
             request = request.expression_attribute_names("#type", "type");
         }
-        let update = format!("SET {} REMOVE removed", sets.join(", "));
+        let removes = [vec!["removed"], forbidden(sighting.privacy)].concat();
+        let update = format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "));
         let item = self.send(request.update_expression(update)).await?;
         item.map(|item| self.read(&item)).transpose()
     }
@@ -256,6 +285,19 @@ impl Devices {
         };
         let item = self.send(request).await?;
         item.map(|item| self.read(&item)).transpose()
+    }
+
+    /// Takes from a user's devices what the settings forbid.
+    pub async fn strip(&self, slot: UserSlot, privacy: Privacy, now: Timestamp) -> Result<()> {
+        let names = forbidden(privacy);
+        if names.is_empty() {
+            return Ok(());
+        }
+        for device in self.list(slot, now).await? {
+            let request = self.update(slot, &device.device_id).condition_expression(REGISTERED);
+            self.send(request.update_expression(format!("REMOVE {}", names.join(", ")))).await?;
+        }
+        Ok(())
     }
 
     /// Raises the epoch of a registered device. `None` when it is not registered.

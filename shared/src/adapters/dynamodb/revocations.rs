@@ -3,6 +3,7 @@
 //! | scope | entry | what |
 //! |---|---|---|
 //! | `b<hex3>` | `s#<session>#<application tag>`, `f#<session>#<application tag>#<asking tag>`, `u#<user tag>`, `d#<user tag>#<device tag>` | every end, for as long as what it ended could have lived |
+//! | `b<hex3>` | `v#<user tag>` | privacy settings, for good |
 //! | `pending` | `b<hex3>#…` | ends that Redis has not acknowledged |
 //! | `stores` | an incarnation of Redis | this Redis has had the whole ledger applied |
 
@@ -10,7 +11,8 @@ use super::{Item, classify, n, number, s, text};
 use crate::core::crypto;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{Bucket, SessionId};
-use crate::core::ledger::{LedgerEntry, Recorded, Spared, Subject, parse_sort_key};
+use crate::core::ledger::{LedgerEntry, Recorded, Spared, Subject, Told, parse_sort_key};
+use crate::core::privacy::Privacy;
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::LEDGER_SECONDS;
@@ -18,6 +20,8 @@ use aws_sdk_dynamodb::Client;
 
 const PENDING: &str = "pending";
 const STORES: &str = "stores";
+/// Of what is kept for good: the year 9999.
+const NEVER: i64 = 253_370_764_800;
 
 /// The table.
 #[derive(Clone)]
@@ -154,6 +158,15 @@ impl Revocations {
             .item("at", n(now.millis()))
             .item("expiresAt", n(now.plus_seconds(LEDGER_SECONDS).seconds()));
         let put = match what {
+            LedgerEntry::Privacy { privacy, version, told, .. } => put
+                .item("privacy", n(privacy.bits()))
+                .item("version", n(version))
+                .item("applicationId", s(&told.application_id))
+                .item("common", s(&told.common))
+                .item("detail", s(&told.detail))
+                .item("expiresAt", n(NEVER))
+                .condition_expression("attribute_not_exists(version) OR version <= :version")
+                .expression_attribute_values(":version", n(version)),
             LedgerEntry::Session { reason, application_tag, .. } => {
                 put.item("reason", s(reason.as_str())).item("applicationTag", s(crypto::encode(application_tag)))
             }
@@ -213,6 +226,16 @@ fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Reco
                     Some(Spared { session: SessionId::parse(session)?, floor: number(item, "sparedFloor")? })
                 }
                 None => None,
+            },
+        },
+        Subject::Privacy(slot) => LedgerEntry::Privacy {
+            slot,
+            privacy: Privacy::from_bits(number(item, "privacy")?),
+            version: number(item, "version")?,
+            told: Told {
+                application_id: text(item, "applicationId")?.to_owned(),
+                common: text(item, "common")?.to_owned(),
+                detail: text(item, "detail")?.to_owned(),
             },
         },
         Subject::Device(slot, device) => LedgerEntry::Device {

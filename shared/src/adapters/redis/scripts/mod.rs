@@ -50,6 +50,7 @@ mod rate;
 mod read;
 mod refresh;
 mod revoke_user;
+mod set_privacy;
 mod share;
 mod step_up;
 mod sweep;
@@ -74,6 +75,7 @@ pub use read::{
 };
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
+pub use set_privacy::{privacy_set, set_privacy};
 pub use share::{
     Redeemed, Redemption, Shared, Withdrawal, Withdrawn, redeem, redeemed, share, shared, withdraw_share, withdrawn,
 };
