@@ -213,3 +213,6 @@ pub const REQUEST_MILLIS_MAX: u64 = 5000;
 pub const DEADLINE_RESERVE_MILLIS: u64 = 300;
 /// `Retry-After` of a 503.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// How long an erasure is remembered, in seconds: longer than any backup of a store is kept.
+pub const ERASURE_SECONDS: u64 = 400 * 24 * 3600;

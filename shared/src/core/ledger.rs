@@ -48,6 +48,15 @@ pub enum LedgerEntry {
         /// The event that tells of it.
         told: Told,
     },
+    /// A user was erased: what a restored store brings back of them goes again.
+    Erased {
+        /// The user.
+        slot: UserSlot,
+        /// Sessions of an earlier epoch are gone.
+        epoch: u32,
+        /// Settings of this version and earlier ones are.
+        privacy_version: u32,
+    },
     /// The sessions of a device below an epoch ended.
     Device {
         /// The user.
@@ -98,6 +107,7 @@ impl LedgerEntry {
             LedgerEntry::Session { session, .. } | LedgerEntry::Family { session, .. } => session.bucket(),
             LedgerEntry::User { slot, .. }
             | LedgerEntry::Privacy { slot, .. }
+            | LedgerEntry::Erased { slot, .. }
             | LedgerEntry::Device { slot, .. } => slot.bucket,
         }
     }
@@ -115,6 +125,7 @@ impl LedgerEntry {
                 format!("f#{}#{lost}#{asking}", session.key_text())
             }
             LedgerEntry::User { slot, .. } => format!("u#{}", slot.tag.text()),
+            LedgerEntry::Erased { slot, .. } => format!("z#{}", slot.tag.text()),
             LedgerEntry::Privacy { slot, .. } => format!("v#{}", slot.tag.text()),
             LedgerEntry::Device { slot, device, .. } => format!("d#{}#{}", slot.tag.text(), device.text()),
         }
@@ -135,6 +146,7 @@ pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
             })
         }
         ("u", tag) => UserTag::parse(tag).map(|tag| Subject::User(UserSlot { bucket, tag })),
+        ("z", tag) => UserTag::parse(tag).map(|tag| Subject::Erased(UserSlot { bucket, tag })),
         ("v", tag) => UserTag::parse(tag).map(|tag| Subject::Privacy(UserSlot { bucket, tag })),
         ("d", rest) => {
             let (tag, device) = rest.split_once('#')?;
@@ -161,6 +173,8 @@ pub enum Subject {
     },
     /// A user.
     User(UserSlot),
+    /// A user who was erased.
+    Erased(UserSlot),
     /// A user's privacy settings.
     Privacy(UserSlot),
     /// A user's device.
@@ -180,6 +194,8 @@ mod tests {
         let revoked = LedgerEntry::User { slot, epoch: 1, spared: None };
         assert_eq!(parse_sort_key(bucket, &ended.sort_key()), Some(Subject::Session(session)));
         assert_eq!(parse_sort_key(bucket, &revoked.sort_key()), Some(Subject::User(slot)));
+        let erased = LedgerEntry::Erased { slot, epoch: 3, privacy_version: 0 };
+        assert_eq!(parse_sort_key(bucket, &erased.sort_key()), Some(Subject::Erased(slot)));
         let settings = LedgerEntry::Privacy { slot, privacy: Privacy::default(), version: 1, told: Told::default() };
         assert_eq!(parse_sort_key(bucket, &settings.sort_key()), Some(Subject::Privacy(slot)));
         let device = DeviceTag::from_bytes([9; 8]);

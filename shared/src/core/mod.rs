@@ -22,6 +22,7 @@ pub mod device_trust;
 pub mod dpop;
 pub mod end_reason;
 pub mod envelope;
+pub mod erasure;
 pub mod family;
 pub mod fingerprint;
 pub mod id;

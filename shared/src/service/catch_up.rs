@@ -77,6 +77,9 @@ pub async fn apply(connection: &mut Connection, recorded: &Recorded, now: Timest
         LedgerEntry::User { slot, epoch, spared } => {
             scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now)
         }
+        LedgerEntry::Erased { slot, epoch, privacy_version } => {
+            scripts::erase_user(*slot, *epoch, *privacy_version, "", &operation, now)
+        }
         LedgerEntry::Privacy { slot, privacy, version, told } => {
             scripts::set_privacy(*slot, *privacy, *version, &told.application_id, &told.detail, &operation)
         }
@@ -104,6 +107,9 @@ pub fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
         LedgerEntry::User { slot, epoch, .. } => {
             crypto::hash(&[b"ledger user", slot.subject().as_bytes(), &epoch.to_be_bytes()])
         }
+        LedgerEntry::Erased { slot, epoch, .. } => {
+            crypto::hash(&[b"ledger erased", slot.subject().as_bytes(), &epoch.to_be_bytes()])
+        }
         LedgerEntry::Privacy { slot, version, .. } => {
             crypto::hash(&[b"ledger privacy", slot.subject().as_bytes(), &version.to_be_bytes()])
         }
@@ -118,6 +124,7 @@ pub fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
         LedgerEntry::Session { .. }
         | LedgerEntry::Family { .. }
         | LedgerEntry::User { .. }
+        | LedgerEntry::Erased { .. }
         | LedgerEntry::Device { .. } => audit::common(&Actor::Service, "ledger", now),
     };
     Operation { event_id: crypto::encode(&digest[..16]), mark, common }

@@ -13,6 +13,7 @@ pub mod devices;
 pub mod documents;
 pub mod end;
 pub mod end_user;
+pub mod erase;
 pub mod get;
 pub mod inbound;
 pub mod introspect;

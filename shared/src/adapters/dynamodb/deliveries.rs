@@ -157,6 +157,35 @@ impl Deliveries {
         }
     }
 
+    /// The deliveries that name a subject and were handed over before a time: their number, and their deletion when that is
+    /// asked for. Nothing finds them by subject but a scan, of a week at most; erasures are rare.
+    pub async fn erase(&self, subject: &str, before: Timestamp, delete: bool) -> Result<u64> {
+        let mut found = 0;
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("contains(notice, :subject) AND #at < :before")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":subject", s(format!("\"{subject}\"")))
+            .expression_attribute_values(":before", n(before.millis()))
+            .projection_expression("deliveryId")
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error))?;
+            for item in page.items() {
+                found += 1;
+                if delete {
+                    let id = text(item, "deliveryId").ok_or_else(|| unreadable(&self.table))?;
+                    let request = self.client.delete_item().table_name(&self.table).key("deliveryId", s(id));
+                    request.send().await.map_err(|error| classify(&error))?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Writes how an attempt ended, unless the lease ran out and another run took over.
     pub async fn settle(&self, leased: &Leased, settlement: Settlement) -> Result<()> {
         let update = self

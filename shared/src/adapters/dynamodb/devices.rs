@@ -300,6 +300,37 @@ impl Devices {
         Ok(())
     }
 
+    /// How many devices, removed ones included, were there before a time, and their deletion when that is asked for. What a
+    /// registration makes anew is ahead of all it ever had, so nothing has to stay.
+    pub async fn erase(&self, slot: UserSlot, before: Timestamp, delete: bool) -> Result<u64> {
+        let mut found = 0;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("userTag = :user")
+            .expression_attribute_values(":user", s(slot.subject()))
+            .projection_expression("deviceId, firstSeenAt")
+            .consistent_read(true)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error))?;
+            for item in page.items() {
+                if number::<i64>(item, "firstSeenAt").is_some_and(|at| at > before.millis()) {
+                    continue;
+                }
+                found += 1;
+                if delete {
+                    let id = text(item, "deviceId").ok_or_else(|| unreadable(&self.table))?;
+                    let key = self.client.delete_item().table_name(&self.table).key("userTag", s(slot.subject()));
+                    key.key("deviceId", s(id)).send().await.map_err(|error| classify(&error))?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Raises the epoch of a registered device. `None` when it is not registered.
     pub async fn raise_epoch(&self, slot: UserSlot, device_id: &str) -> Result<Option<Device>> {
         let request = self

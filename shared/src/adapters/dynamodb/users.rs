@@ -1,5 +1,6 @@
 //! The `users` table: the integer epoch below which all sessions of a user are over, and the user's sealed state
-//! (`state`, `stateVersion`) and privacy settings (`privacy` bits, `privacyVersion`, `privacyAt`, `legalHold`).
+//! (`state`, `stateVersion`) and privacy settings (`privacy` bits, `privacyVersion`, `privacyAt`, `legalHold`). Of an erased user epoch,
+//! version and `erasedAt` are left.
 
 use super::devices::{Stored, blob, updated, versioned};
 use super::{Item, classify, n, number, s, unreadable};
@@ -180,6 +181,54 @@ impl Users {
             request = request.expression_attribute_values(":hold", AttributeValue::Bool(hold));
         }
         Ok(updated(request).await?.map(|item| settings(&item)))
+    }
+
+    /// Removes what is personal of a user; epoch and the version of the settings stay, so that neither can come back. What was
+    /// erased at that time or later already is left alone.
+    pub async fn erase(&self, slot: UserSlot, at: Timestamp) -> Result<()> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .update_expression(
+                "SET erasedAt = :at REMOVE #state, stateVersion, privacy, privacyAt, legalHold, spared, floor, floorAt",
+            )
+            .condition_expression("attribute_not_exists(erasedAt) OR erasedAt < :at")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":at", n(at.millis()))
+            .return_values(ReturnValue::AllNew);
+        updated(request).await.map(drop)
+    }
+
+    /// When a user was last erased.
+    pub async fn erased_at(&self, slot: UserSlot) -> Result<Option<Timestamp>> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("erasedAt")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.and_then(|item| number(&item, "erasedAt")).map(Timestamp::from_millis))
+    }
+
+    /// The epoch of a user.
+    pub async fn current_epoch(&self, slot: UserSlot) -> Result<u32> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("epoch")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.and_then(|item| number(&item, "epoch")).unwrap_or(0))
     }
 
     fn epoch(&self, item: &Item) -> Result<u32> {

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod migrate;
+pub mod people;
 
 use crate::adapters::aws;
 use crate::clock;
