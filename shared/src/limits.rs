@@ -216,3 +216,9 @@ pub const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// How long an erasure is remembered, in seconds: longer than any backup of a store is kept.
 pub const ERASURE_SECONDS: u64 = 400 * 24 * 3600;
+
+/// Bytes of rows on a page of an export: with what surrounds them below the 6 MB that Lambda can answer with.
+pub const EXPORT_PAGE_BYTES_MAX: usize = 5_000_000;
+
+/// Rows that an export reads from PostgreSQL at once.
+pub const EXPORT_BATCH: i64 = 500;

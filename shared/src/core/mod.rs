@@ -23,6 +23,7 @@ pub mod dpop;
 pub mod end_reason;
 pub mod envelope;
 pub mod erasure;
+pub mod export;
 pub mod family;
 pub mod fingerprint;
 pub mod id;

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod end;
 pub mod end_user;
 pub mod erase;
+pub mod export;
 pub mod get;
 pub mod inbound;
 pub mod introspect;

@@ -260,6 +260,13 @@ impl Revocations {
         delete.send().await.map(drop).map_err(|error| classify(&error))
     }
 
+    /// What the ledger keeps of a bucket.
+    pub async fn of_bucket(&self, bucket: Bucket, now: Timestamp) -> Result<Vec<Recorded>> {
+        let scope = bucket.to_string();
+        let items = self.query(&scope).await?;
+        Ok(items.iter().filter_map(|item| read(Some((&scope, text(item, "entry")?)), item, now)).collect())
+    }
+
     async fn query(&self, scope: &str) -> Result<Vec<Item>> {
         let mut items = Vec::new();
         let mut pages = self

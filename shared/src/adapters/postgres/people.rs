@@ -1,7 +1,10 @@
 //! What PostgreSQL keeps of one person: sealed audit fields and activities.
 
 use super::{Database, classify};
+use crate::core::audit::AuditEvent;
+use crate::core::time::Timestamp;
 use crate::error::Result;
+use crate::limits::EXPORT_BATCH;
 use tokio_postgres::Client;
 
 /// Whether activities are kept here: their table comes with a migration of its own.
@@ -42,4 +45,71 @@ pub async fn delete_activities(database: &Database, subject: &str) -> Result<()>
         client.execute(delete, &[&subject]).await.map_err(|error| classify(&error))?;
     }
     Ok(())
+}
+
+/// A row of the audit about a person.
+#[derive(Debug)]
+pub struct AuditRow {
+    /// Where it stands among those of its subject.
+    pub position: String,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// The event.
+    pub event: AuditEvent,
+}
+
+/// The next audit rows of a subject behind a position, in the order of the store's time.
+pub async fn audit_after(database: &Database, subject: &str, position: &str) -> Result<Vec<AuditRow>> {
+    let (micros, event_id) = position.split_once('/').unwrap_or(("0", ""));
+    let micros: i64 = micros.parse().unwrap_or(0);
+    let client = database.client().await?;
+    let rows = client
+        .query(
+            "SELECT (extract(epoch FROM queued_at) * 1000000)::bigint, event_id, occurred_at, event_type, application_id, \
+             session_id, actor, reason, request_id, detail, sealed FROM audit_events \
+             WHERE subject = $1 AND queued_at >= to_timestamp($2::bigint::numeric / 1000000) \
+             AND ((extract(epoch FROM queued_at) * 1000000)::bigint, event_id) > ($2, $3) \
+             ORDER BY queued_at, event_id LIMIT $4",
+            &[&subject, &micros, &event_id, &EXPORT_BATCH],
+        )
+        .await
+        .map_err(|error| classify(&error))?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let (micros, event_id): (i64, String) = (row.get(0), row.get(1));
+            let occurred_at: time::OffsetDateTime = row.get(2);
+            AuditRow {
+                position: format!("{micros}/{event_id}"),
+                queued_at: Timestamp::from_millis(micros / 1000),
+                event: AuditEvent {
+                    event_id,
+                    occurred_at: Timestamp::from_millis(
+                        i64::try_from(occurred_at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+                    ),
+                    event_type: row.get(3),
+                    application_id: row.get(4),
+                    subject: subject.to_owned(),
+                    session_id: row.get(5),
+                    actor: row.get(6),
+                    reason: row.get(7),
+                    request_id: row.get(8),
+                    detail: row.get::<_, Option<String>>(9).unwrap_or_default(),
+                    sealed: row.get::<_, Option<Vec<u8>>>(10).unwrap_or_default(),
+                },
+            }
+        })
+        .collect())
+}
+
+/// The next activities of a subject, as JSON, after so many.
+pub async fn activities_after(database: &Database, subject: &str, seen: i64) -> Result<Vec<String>> {
+    let client = database.client().await?;
+    if !has_activities(&client).await? {
+        return Ok(Vec::new());
+    }
+    let select =
+        "SELECT to_jsonb(activity)::text FROM activity WHERE subject = $1 ORDER BY 1 OFFSET $2 LIMIT $3";
+    let rows = client.query(select, &[&subject, &seen, &EXPORT_BATCH]).await.map_err(|error| classify(&error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
