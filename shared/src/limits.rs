@@ -222,3 +222,6 @@ pub const EXPORT_PAGE_BYTES_MAX: usize = 5_000_000;
 
 /// Rows that an export reads from PostgreSQL at once.
 pub const EXPORT_BATCH: i64 = 500;
+
+/// A request about everything that is held on a person may take this long, whatever the function's timeout.
+pub const WHOLE_PERSON_REQUEST_MILLIS_MAX: u64 = 26_000;

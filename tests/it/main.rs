@@ -9,6 +9,7 @@ mod keys;
 mod model;
 mod openapi;
 mod outages;
+mod privacy;
 mod races;
 mod readme;
 mod repository;

@@ -63,6 +63,7 @@ fn every_error() -> Vec<Error> {
         Error::SessionLocked { retry_after_seconds: 7 },
         Error::LockLost,
         Error::LockNotRenewable,
+        Error::LegalHold,
         Error::RateLimited { retry_after_seconds: 7 },
     ];
     for error in &errors {
@@ -102,6 +103,7 @@ fn every_error() -> Vec<Error> {
             | Error::SessionLocked { .. }
             | Error::LockLost
             | Error::LockNotRenewable
+            | Error::LegalHold
             | Error::RateLimited { .. } => {}
         }
     }
