@@ -13,7 +13,8 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
     let text = ada.export(&stack).await.to_string();
     expect_all(&ada.words(), "the export", &text);
     expect_none(&bob.words(), "the export", &text);
-    let own = stack.request("GET", &ada.path("/export")).bearer(&tokens.access_token).send().await.expect(200).json();
+    let own = stack.request("GET", &ada.path("/export")).bearer(&tokens.access_token);
+    let own = own.source_ip(&ada.address).user_agent(&ada.agent).send().await.expect(200).json();
     for section in SECTIONS {
         assert!(own[section.name()].is_array(), "{}", section.name());
     }

@@ -28,9 +28,9 @@ async fn no_restored_redis_forgets_an_opt_out() {
     stack.redis().restart_from_snapshot(&opted_out).await;
     let bob = stack.app.start_session("bob").await;
     let sister = stack.create_application(
-        json!({ "name": "Sister", "groupId": stack.app.record["groupId"], "scopes": ["sessions:create"] })).await;
+        json!({ "name": "Sister", "groupId": stack.app.record["groupId"], "scopes": ["sessions:create", "sessions:read"] })).await;
     let share = stack.app.request("POST", &format!("/sessions/{}/share", bob.session_id));
-    share.json(&json!({ "applicationId": sister.id, "scopes": [] })).send().await.expect(201);
+    share.json(&json!({ "applicationId": sister.id, "scopes": ["sessions:read"] })).send().await.expect(201);
     // However often it is applied, the audit tells of each change once.
     stack.run_write_audit().await;
     let rows = integration_tests::audit::rows(&stack.database().connect().await).await;

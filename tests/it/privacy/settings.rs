@@ -114,9 +114,14 @@ async fn switching_sharing_off_withdraws_every_share() {
     redeem(first).send().await.expect(201);
     sister.get(&session.session_id).await.expect(200);
     let waiting = code(share().send().await.expect(201));
+    let unshared = stack.app.start_session("ada").await;
+    let request = stack.app.request("POST", &format!("/sessions/{}/share", unshared.session_id));
+    let body = json!({ "applicationId": sister.id, "scopes": ["sessions:read"] });
+    let first_code = code(request.json(&body).send().await.expect(201));
     put(&stack, "ada", &["sharing"]).send().await.expect(200);
     sister.get(&session.session_id).await.expect_problem(404, "not_found");
-    redeem(waiting).send().await.expect_problem(403, "sharing_refused");
+    redeem(waiting).send().await.expect_problem(404, "not_found");
+    redeem(first_code).send().await.expect_problem(403, "sharing_refused");
     share().send().await.expect_problem(403, "sharing_refused");
     let fresh = stack.app.start_session("ada").await;
     let request = stack.app.request("POST", &format!("/sessions/{}/share", fresh.session_id));

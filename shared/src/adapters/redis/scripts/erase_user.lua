@@ -8,33 +8,29 @@
 local slot, now, epoch = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local operation, event_id, common, tombstone = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 
--- Events keep their id, so the audit has each of them once; their place in the stream is a later one.
-local nameless, after, last = 0, '-', redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-while last do
-  local entries = redis.call('XRANGE', KEYS[3], after, last[1], 'COUNT', 500)
-  for _, entry in ipairs(entries) do
-    local kept, of_user, personal, ended = {}, false, false, false
-    for index = 1, #entry[2], 2 do
-      ended = ended or entry[2][index] == 'b'
-    end
-    for index = 1, #entry[2], 2 do
-      local name, value = entry[2][index], entry[2][index + 1]
-      of_user = of_user or (name == 'u' and value == ARGV[10])
-      if name == 'y' or (name == 'p' and not ended) then
-        personal = true
-      else
-        table.insert(kept, name)
-        table.insert(kept, value)
-      end
-    end
-    if of_user and personal then
-      redis.call('XADD', KEYS[3], '*', unpack(kept))
-      redis.call('XDEL', KEYS[3], entry[1])
-      nameless = nameless + 1
+-- The stream is written anew with the same entries at the same places: what XDEL deletes stays in the memory and in the
+-- snapshots of a stream until everything beside it has gone too.
+local nameless = 0
+local entries = redis.call('XRANGE', KEYS[3], '-', '+')
+redis.call('DEL', KEYS[3])
+for _, entry in ipairs(entries) do
+  local kept, of_user, ended, personal = {}, false, false, 0
+  for index = 1, #entry[2], 2 do
+    local name, value = entry[2][index], entry[2][index + 1]
+    ended = ended or name == 'b'
+    of_user = of_user or (name == 'u' and value == ARGV[10])
+  end
+  for index = 1, #entry[2], 2 do
+    local name = entry[2][index]
+    if of_user and (name == 'y' or (name == 'p' and not ended)) then
+      personal = 1
+    else
+      table.insert(kept, name)
+      table.insert(kept, entry[2][index + 1])
     end
   end
-  if #entries < 500 then break end
-  after = '(' .. entries[#entries][1]
+  redis.call('XADD', KEYS[3], entry[1], unpack(kept))
+  nameless = nameless + personal
 end
 
 if epoch > epoch_of(KEYS[1]) then
