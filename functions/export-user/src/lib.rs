@@ -29,7 +29,8 @@ async fn respond(service: &Service, archive: &Archive, incoming: &Incoming) -> R
     let cursor = match incoming.query("cursor")? {
         None => None,
         Some(text) => Some(
-            Cursor::parse(&text).ok_or_else(|| shared::error::Error::field("cursor", "must be one that was given out"))?,
+            Cursor::parse(&text)
+                .ok_or_else(|| shared::error::Error::field("cursor", "must be one that was given out"))?,
         ),
     };
     Ok(json(StatusCode::OK, &export_user(service, archive, &inbound, &user, cursor).await?))

@@ -65,9 +65,7 @@ pub async fn preview(state: &State, first: Bucket, last: Bucket, now: Timestamp)
     stream::iter(Bucket::range(first, last))
         .map(due)
         .buffer_unordered(SWEEP_CONCURRENCY)
-        .try_fold(Cleaned::default(), |sum, due| {
-            future::ready(Ok(Cleaned { looked_at: sum.looked_at + due, ..sum }))
-        })
+        .try_fold(Cleaned::default(), |sum, due| future::ready(Ok(Cleaned { looked_at: sum.looked_at + due, ..sum })))
         .await
 }
 

@@ -276,12 +276,7 @@ async fn work(
 }
 
 /// Counts by kind what there is of a user.
-async fn held(
-    service: &Service,
-    archive: &Archive,
-    slot: UserSlot,
-    at: Timestamp,
-) -> Result<BTreeMap<String, u64>> {
+async fn held(service: &Service, archive: &Archive, slot: UserSlot, at: Timestamp) -> Result<BTreeMap<String, u64>> {
     let subject = slot.subject();
     let mut counts = held_in_redis(service, slot).await?;
     let (sealed, activities) = people::held(&archive.database, &subject).await?;

@@ -200,8 +200,14 @@ fn words_are_those_of_the_code() {
     assert_eq!(words("/components/schemas/Risk/properties/standing/enum"), standings.into());
     let shareable = SHAREABLE.map(|scope| owned(scope.as_str()));
     assert_eq!(words("/components/schemas/SharedScopes/items/enum"), shareable.into());
-    let scopes =
-        [Scope::SessionsCreate, Scope::SessionsRead, Scope::SessionsWrite, Scope::UsersManage, Scope::DevicesManage];
+    let scopes = [
+        Scope::SessionsCreate,
+        Scope::SessionsRead,
+        Scope::SessionsWrite,
+        Scope::UsersManage,
+        Scope::DevicesManage,
+        Scope::PrivacyManage,
+    ];
     let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
     for (_, _, pointer) in operations() {
         let requirements = document().pointer(&format!("{pointer}/security")).and_then(Value::as_array);

@@ -6,9 +6,9 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use std::time::Duration;
 
-/// I-13, T-84, T-100: after an erasure no store, no log and no backup has anything of the person; the audit verifies.
+/// After an erasure no store, no log and no backup has anything of the person; the audit verifies.
 #[tokio::test]
-async fn i_13_nothing_of_an_erased_person_is_left_anywhere() {
+async fn i_13_t_84_t_100_nothing_of_an_erased_person_is_left_anywhere() {
     let stack = Stack::builder().with_database().start().await;
     let (ada, bob) = (Person::new("ada", 7), Person::new("bob", 8));
     let tokens = ada.live(&stack).await;
@@ -36,7 +36,8 @@ async fn i_13_nothing_of_an_erased_person_is_left_anywhere() {
     // T-84: what is warm serves nothing.
     let gone = stack.app.get(&tokens.session_id).await.expect_problem(404, "session_ended");
     assert_eq!(gone.json()["reason"], "erased");
-    let own = stack.request("GET", &format!("/sessions/{}", tokens.session_id)).bearer(&tokens.access_token).send().await;
+    let own =
+        stack.request("GET", &format!("/sessions/{}", tokens.session_id)).bearer(&tokens.access_token).send().await;
     own.expect_problem(401, "session_ended");
     let state = stack.app.request("GET", &ada.path("/state")).send().await.expect(200).json();
     assert_eq!(state, json!({ "version": 0, "data": {} }));
@@ -53,9 +54,11 @@ async fn i_13_nothing_of_an_erased_person_is_left_anywhere() {
     let rows = audit::rows(&client).await;
     let told: Vec<_> = rows.iter().filter(|row| row.event.event_type == "user.erased").collect();
     assert_eq!(told.len(), 1);
-    let expected = format!("{},{}", erased["erasureId"].as_str().expect("an id"), erased["receipt"].as_str().expect("one"));
+    let expected =
+        format!("{},{}", erased["erasureId"].as_str().expect("an id"), erased["receipt"].as_str().expect("one"));
     assert_eq!(told[0].event.detail, expected);
-    let ends = rows.iter().filter(|row| row.event.reason == "erased" && row.event.event_type == "session.ended").count();
+    let ends =
+        rows.iter().filter(|row| row.event.reason == "erased" && row.event.event_type == "session.ended").count();
     assert_eq!(ends, 3);
     // Bob has lost nothing.
     expect_all(&bob.words(), "bob's export", &bob.export(&stack).await.to_string());
@@ -67,7 +70,8 @@ async fn i_13_nothing_of_an_erased_person_is_left_anywhere() {
     assert_eq!(ada.erase(&stack).send().await.expect(200).json(), erased);
     ada.live(&stack).await;
     let export = ada.export(&stack).await;
-    let opened = export["audit"].as_array().expect("rows").iter().filter(|row| row["personal"]["userId"] == ada.user.as_str());
+    let opened =
+        export["audit"].as_array().expect("rows").iter().filter(|row| row["personal"]["userId"] == ada.user.as_str());
     assert_eq!(opened.count(), 2, "what was before opens no more");
     let again = ada.erase(&stack).send().await.expect(200).json();
     assert_ne!(again["erasureId"], erased["erasureId"]);
@@ -75,6 +79,7 @@ async fn i_13_nothing_of_an_erased_person_is_left_anywhere() {
 }
 
 async fn verified(stack: &Stack, receipt: &str) -> Value {
+    shared::core::jwt_provider::install();
     let header = receipt.split('.').next().expect("a header");
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).expect("base64url")).expect("JSON");
     assert_eq!((header["typ"].clone(), header["alg"].clone()), (json!("erasure-receipt+jwt"), json!("ES256")));
@@ -90,7 +95,7 @@ async fn verified(stack: &Stack, receipt: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_legal_hold_keeps_everything() {
+async fn t_100_a_legal_hold_keeps_everything() {
     let stack = Stack::builder().with_database().start().await;
     let ada = Person::new("ada", 7);
     let tokens = ada.live(&stack).await;
@@ -106,7 +111,7 @@ async fn a_legal_hold_keeps_everything() {
 
 /// A holder erases itself only when it has authenticated just now, and nobody else.
 #[tokio::test]
-async fn a_holder_needs_a_recent_authentication() {
+async fn t_100_a_holder_needs_a_recent_authentication() {
     let stack = Stack::builder().with_database().with_clock().start().await;
     let ada = stack.app.start_session("ada").await;
     let by = |path: &str, tokens: &integration_tests::application::SessionTokens| {
@@ -125,10 +130,16 @@ async fn a_holder_needs_a_recent_authentication() {
 
 /// One of another group of applications is another person.
 #[tokio::test]
-async fn an_erasure_stays_in_its_group() {
+async fn t_65_an_erasure_stays_in_its_group() {
     let stack = Stack::builder().with_database().start().await;
-    let other = stack.create_application(json!({ "name": "Other", "scopes": ["privacy:manage", "sessions:create", "sessions:read"] })).await;
-    let session = integration_tests::application::SessionTokens::from_created(&other.create_session(json!({ "userId": "ada" })).await);
+    let other = stack
+        .create_application(
+            json!({ "name": "Other", "scopes": ["privacy:manage", "sessions:create", "sessions:read"] }),
+        )
+        .await;
+    let session = integration_tests::application::SessionTokens::from_created(
+        &other.create_session(json!({ "userId": "ada" })).await,
+    );
     stack.app.start_session("ada").await;
     stack.app.request("DELETE", "/users/ada").send().await.expect(200);
     other.get(&session.session_id).await.expect(200);

@@ -3,9 +3,9 @@ use integration_tests::{Stack, Value, json};
 use shared::core::export::SECTIONS;
 use std::collections::BTreeSet;
 
-/// T-101: the export has everything of the person that any store has, and nothing of another one.
+/// The export has everything of the person that any store has, and nothing of another one.
 #[tokio::test]
-async fn an_export_has_all_of_one_person_and_nothing_of_another() {
+async fn t_65_an_export_has_all_of_one_person_and_nothing_of_another() {
     let stack = Stack::builder().with_database().start().await;
     let (ada, bob) = (Person::new("ada", 7), Person::new("bob", 8));
     let (tokens, _) = (ada.live(&stack).await, bob.live(&stack).await);
@@ -19,12 +19,15 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
         assert!(own[section.name()].is_array(), "{}", section.name());
     }
     assert_eq!(own["sessions"].as_array().expect("sessions").len(), 2);
-    assert_eq!(own["history"].as_array().expect("history").len(), 1);
+    assert!(!own["history"].as_array().expect("history").is_empty());
     assert_eq!(own["user"][0]["privacy"]["activityTracking"], false);
     assert!(own["about"]["automatedDecisions"]["logic"].as_str().is_some_and(|logic| logic.len() > 100));
     let types: BTreeSet<&str> =
         own["audit"].as_array().expect("rows").iter().filter_map(|row| row["type"].as_str()).collect();
-    assert!(types.is_superset(&BTreeSet::from(["session.created", "session.updated", "user.state_changed"])), "{types:?}");
+    assert!(
+        types.is_superset(&BTreeSet::from(["session.created", "session.updated", "user.state_changed"])),
+        "{types:?}"
+    );
     assert_eq!(own.get("next"), None);
 }
 
@@ -37,7 +40,9 @@ async fn a_large_export_comes_in_pages() {
     let mut expected = BTreeSet::new();
     for _ in 0..90 {
         let body = json!({ "userId": "ada", "data": { "large": large } });
-        expected.insert(stack.app.create_session(body).await.expect(201).json()["session"]["sessionId"].clone().to_string());
+        expected.insert(
+            stack.app.create_session(body).await.expect(201).json()["session"]["sessionId"].clone().to_string(),
+        );
     }
     let (mut found, mut pages, mut next) = (Vec::new(), 0, None::<String>);
     loop {
@@ -81,7 +86,10 @@ const KEYS: [(&str, &str); 14] = [
 ];
 
 const ATTRIBUTES: [(&str, &str); 4] = [
-    ("users", "userTag epoch raisedAt spared floor floorAt state stateVersion privacy privacyVersion privacyAt legalHold erasedAt"),
+    (
+        "users",
+        "userTag epoch raisedAt spared floor floorAt state stateVersion privacy privacyVersion privacyAt legalHold erasedAt",
+    ),
     (
         "devices",
         "userTag deviceId epoch trust provedAt proof jkt name type place addressPrefix client firstSeenAt lastSeenAt \

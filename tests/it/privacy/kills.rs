@@ -5,19 +5,13 @@ use std::sync::Arc;
 
 /// Where the network is cut under an erasure that is then killed: within and between its steps.
 const REDIS: [&[u8]; 3] = [b"ZCARD", b"EVAL", b"EVALSHA"];
-const AWS: [&[u8]; 6] = [
-    b"raisedAt",
-    b"attribute_not_exists(entry)",
-    b"deliveryId",
-    b"firstSeenAt",
-    b"erasedAt = :at",
-    b"#step = :before",
-];
+const AWS: [&[u8]; 6] =
+    [b"raisedAt", b"attribute_not_exists(entry)", b"deliveryId", b"firstSeenAt", b"erasedAt = :at", b"#step = :before"];
 const DATABASE: [&[u8]; 2] = [b"sealed IS NOT NULL", b"FOR SHARE"];
 
 /// An erasure that dies anywhere goes on where it was, by the next call or by the job, and ends with one receipt.
 #[tokio::test]
-async fn an_erasure_that_is_killed_anywhere_is_completed_once() {
+async fn i_13_an_erasure_that_is_killed_anywhere_is_completed_once() {
     let builder = Stack::builder().with_redis_proxy().with_moto_proxy().with_database_proxy().with_environments(1);
     let stack = Arc::new(builder.start().await);
     let (redis, aws, database) = (stack.redis_proxy(), stack.moto_proxy(), stack.database_proxy());

@@ -3,7 +3,7 @@ use integration_tests::{Stack, json};
 
 /// An opt-out outlives a Redis that comes back older than it, or empty, whichever function comes first; so does its end.
 #[tokio::test]
-async fn no_restored_redis_forgets_an_opt_out() {
+async fn t_89_no_restored_redis_forgets_an_opt_out() {
     let stack = Stack::builder().with_database().with_environments(1).start().await;
     let ada = Person::new("ada", 7);
     ada.begin(&stack).await;
@@ -19,9 +19,13 @@ async fn no_restored_redis_forgets_an_opt_out() {
             _ => stack.redis().restart().await,
         }
         ada.begin(&stack).await;
-        let records: String = stack.redis_keys().await.iter().filter(|key| key.kind == "string").map(|key| {
-            key.content.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>()
-        }).collect();
+        let records: String = stack
+            .redis_keys()
+            .await
+            .iter()
+            .filter(|key| key.kind == "string")
+            .map(|key| key.content.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>())
+            .collect();
         expect_none(&kept, what, &records);
     }
     // Bob switched sharing on again after this snapshot.
@@ -44,7 +48,10 @@ async fn a_change_while_redis_is_away_is_in_force_when_it_is_back() {
     put(&stack, "ada", &[]).send().await.expect(200);
     stack.redis().stop().await;
     let accepted = put(&stack, "ada", &["fingerprinting"]).send().await.expect(202);
-    assert_eq!((accepted.json()["fingerprinting"].clone(), accepted.json()["version"].clone()), (json!(false), json!(2)));
+    assert_eq!(
+        (accepted.json()["fingerprinting"].clone(), accepted.json()["version"].clone()),
+        (json!(false), json!(2))
+    );
     stack.redis().restart().await;
     let body = json!({ "userId": "ada", "client": { "userAgent": "canary-agent/1" } });
     stack.app.create_session(body).await.expect(201);
@@ -68,9 +75,12 @@ async fn t_89_no_restored_store_brings_an_erased_person_back() {
     stack.redis().restart_from_snapshot(&before).await;
     stack.app.get(&tokens.session_id).await.expect_problem(404, "session_ended");
     let words = ada.words();
-    let of_redis: String = stack.redis_keys().await.iter().map(|key| {
-        key.content.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>()
-    }).collect();
+    let of_redis: String = stack
+        .redis_keys()
+        .await
+        .iter()
+        .map(|key| key.content.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>())
+        .collect();
     expect_none(&words, "the restored Redis", &of_redis);
 
     for (table, items) in saved {

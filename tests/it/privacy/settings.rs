@@ -33,7 +33,13 @@ async fn settings_are_on_until_switched_off_and_change_under_if_match() {
     let mut hold = settings(&[]);
     hold["legalHold"] = json!(true);
     let path = "/users/ada/privacy";
-    stack.request("PUT", path).bearer(&ada.access_token).json(&hold).send().await.expect_problem(403, "application_only");
+    stack
+        .request("PUT", path)
+        .bearer(&ada.access_token)
+        .json(&hold)
+        .send()
+        .await
+        .expect_problem(403, "application_only");
     let held = stack.app.request("PUT", path).json(&hold).send().await.expect(200).json();
     assert_eq!((held["legalHold"].clone(), held["version"].clone()), (json!(true), json!(2)));
     // A holder's change leaves it.
@@ -41,7 +47,13 @@ async fn settings_are_on_until_switched_off_and_change_under_if_match() {
     assert_eq!(own["legalHold"], true);
     let eve = stack.app.start_session("eve").await;
     stack.request("GET", path).bearer(&eve.access_token).send().await.expect_problem(404, "not_found");
-    stack.app.request("PUT", path).json(&json!({ "location": true })).send().await.expect_problem(400, "invalid_request");
+    stack
+        .app
+        .request("PUT", path)
+        .json(&json!({ "location": true }))
+        .send()
+        .await
+        .expect_problem(400, "invalid_request");
 }
 
 /// T-103: what is switched off goes at once from what is held, and is not collected again by any operation.
@@ -55,9 +67,13 @@ async fn t_103_what_is_switched_off_goes_and_does_not_come_back() {
     ada.set(&stack, &["location", "fingerprinting"]).await.expect(200);
     let kept = [ada.place.clone(), "198.51.7.".into(), ada.agent.clone()];
     let nowhere = async |what: &str| {
-        let redis: String = stack.redis_keys().await.iter().filter(|key| key.kind != "stream").map(|key| {
-            key.content.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>()
-        }).collect();
+        let redis: String = stack
+            .redis_keys()
+            .await
+            .iter()
+            .filter(|key| key.kind != "stream")
+            .map(|key| key.content.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect::<String>())
+            .collect();
         expect_none(&kept, what, &redis);
         expect_none(&kept, what, &super::support::tables(&stack).await);
         assert!(history_bytes(&stack).await <= 5, "{what}: nothing is learned");
@@ -107,7 +123,8 @@ async fn switching_sharing_off_withdraws_every_share() {
     let sister = stack.create_application(json!({ "name": "Sister", "groupId": group, "scopes": scopes })).await;
     let session = stack.app.start_session("ada").await;
     let path = format!("/sessions/{}/share", session.session_id);
-    let share = || stack.app.request("POST", &path).json(&json!({ "applicationId": sister.id, "scopes": ["sessions:read"] }));
+    let share =
+        || stack.app.request("POST", &path).json(&json!({ "applicationId": sister.id, "scopes": ["sessions:read"] }));
     let redeem = |code: String| sister.request("POST", "/sessions/redeem").json(&json!({ "code": code }));
     let code = |response: integration_tests::Response| response.json()["code"].as_str().expect("a code").to_owned();
     let first = code(share().send().await.expect(201));

@@ -91,7 +91,11 @@ pub fn put(stack: &Stack, user: &str, off: &[&str]) -> Request {
 
 pub fn settings(off: &[&str]) -> Value {
     let names = ["activityTracking", "location", "fingerprinting", "sharing"];
-    names.into_iter().map(|name| (name.to_owned(), json!(!off.contains(&name)))).collect::<serde_json::Map<_, _>>().into()
+    names
+        .into_iter()
+        .map(|name| (name.to_owned(), json!(!off.contains(&name))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// Everything in every store, once with the bytes as they are and once with text as text.

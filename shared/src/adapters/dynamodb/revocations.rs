@@ -235,9 +235,7 @@ impl Revocations {
     pub async fn forget_settings(&self, slot: UserSlot, version: u32) -> Result<()> {
         let told = Told::default();
         let entry = LedgerEntry::Privacy { slot, privacy: Privacy::default(), version, told };
-        for (scope, name) in
-            [(slot.bucket.to_string(), entry.sort_key()), (PENDING.to_owned(), pending_key(&entry))]
-        {
+        for (scope, name) in [(slot.bucket.to_string(), entry.sort_key()), (PENDING.to_owned(), pending_key(&entry))] {
             let delete = self
                 .client
                 .delete_item()

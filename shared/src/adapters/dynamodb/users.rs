@@ -170,7 +170,9 @@ impl Users {
             .table_name(&self.table)
             .key("userTag", s(slot.subject()))
             .update_expression(format!("SET privacy = :privacy, privacyVersion = :version, privacyAt = :now{hold}"))
-            .condition_expression("attribute_not_exists(privacyVersion) AND :expected = :zero OR privacyVersion = :expected")
+            .condition_expression(
+                "attribute_not_exists(privacyVersion) AND :expected = :zero OR privacyVersion = :expected",
+            )
             .expression_attribute_values(":privacy", n(privacy.bits()))
             .expression_attribute_values(":version", n(u64::from(expected) + 1))
             .expression_attribute_values(":expected", n(expected))

@@ -108,8 +108,7 @@ pub async fn activities_after(database: &Database, subject: &str, seen: i64) -> 
     if !has_activities(&client).await? {
         return Ok(Vec::new());
     }
-    let select =
-        "SELECT to_jsonb(activity)::text FROM activity WHERE subject = $1 ORDER BY 1 OFFSET $2 LIMIT $3";
+    let select = "SELECT to_jsonb(activity)::text FROM activity WHERE subject = $1 ORDER BY 1 OFFSET $2 LIMIT $3";
     let rows = client.query(select, &[&subject, &seen, &EXPORT_BATCH]).await.map_err(|error| classify(&error))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
