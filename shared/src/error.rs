@@ -136,6 +136,9 @@ pub enum Error {
     /// The session can not be shared with that application, or not by more applications.
     #[error("sharing refused")]
     SharingRefused,
+    /// The law asks to keep what is held of the user.
+    #[error("legal hold")]
+    LegalHold,
     /// Only the application that owns the session may do this.
     #[error("only the owner may do this")]
     OwnerOnly,

@@ -254,3 +254,15 @@ pub const REQUEST_MILLIS_MAX: u64 = 5000;
 pub const DEADLINE_RESERVE_MILLIS: u64 = 300;
 /// `Retry-After` of a 503.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// How long an erasure is remembered, in seconds: longer than any backup of a store is kept.
+pub const ERASURE_SECONDS: u64 = 400 * 24 * 3600;
+
+/// Bytes of rows on a page of an export: with what surrounds them below the 6 MB that Lambda can answer with.
+pub const EXPORT_PAGE_BYTES_MAX: usize = 5_000_000;
+
+/// Rows that an export reads from PostgreSQL at once.
+pub const EXPORT_BATCH: i64 = 500;
+
+/// A request about everything that is held on a person may take this long, whatever the function's timeout.
+pub const WHOLE_PERSON_REQUEST_MILLIS_MAX: u64 = 26_000;

@@ -11,6 +11,7 @@ mod model;
 mod monitoring;
 mod openapi;
 mod outages;
+mod privacy;
 mod races;
 mod readme;
 mod repository;

@@ -1,18 +1,20 @@
 use cleanup_sessions::Job;
 use lambda_runtime::{Error, run, service_fn};
-use shared::adapters::aws::Aws;
-use shared::adapters::dynamodb::revocations::Revocations;
-use shared::adapters::redis::connection::Connector;
-use shared::config::{AwsConfig, Environment, PostgresConfig, RedisConfig, Tables};
-use shared::service::state::State;
+use shared::config::{AwsConfig, Environment, PostgresConfig};
+use shared::core::keyring::Purpose;
+use shared::service::erase::Archive;
+use shared::service::runtime::Service;
+
+const RINGS: &[Purpose] = &[Purpose::Token];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     shared::telemetry::start();
-    let aws = AwsConfig::from(&Environment)?;
-    let ledger = Revocations::new(Aws::new(aws.clone()).dynamodb(), Tables::from(&Environment).revocations);
-    let connector = Connector::new(RedisConfig::from(&Environment)?, Some(aws.clone()));
-    let state = State::new(connector, Some(ledger));
-    let job = Job { state, database: PostgresConfig::from(&Environment)?, aws };
+    let job = Job {
+        service: Service::from_environment(RINGS)?,
+        archive: Archive::from_environment()?,
+        database: PostgresConfig::from(&Environment)?,
+        aws: AwsConfig::from(&Environment)?,
+    };
     run(service_fn(|event| cleanup_sessions::handle(&job, event))).await
 }

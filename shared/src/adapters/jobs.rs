@@ -53,6 +53,15 @@ impl BucketRange {
     }
 }
 
+/// A switch of the event's detail; absent means off.
+pub fn flag(event: &Value, name: &str) -> Result<bool, Error> {
+    match &event["detail"][name] {
+        Value::Null => Ok(false),
+        Value::Bool(on) => Ok(*on),
+        _ => Err(Error::field(format!("detail.{name}"), "must be true or false")),
+    }
+}
+
 /// How long a job keeps back of its deadline.
 const RESERVE_SECONDS: u64 = 5;
 /// How long a job works when the deadline makes no sense (local emulators send one from 1970).

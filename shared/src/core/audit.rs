@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 27] = [
+pub const EVENT_TYPES: [&str; 29] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -33,6 +33,8 @@ pub const EVENT_TYPES: [&str; 27] = [
     "security.probing",
     "session.key_bound",
     "session.key_refused",
+    "user.privacy_changed",
+    "user.erased",
 ];
 
 /// Who caused an event.

@@ -8,6 +8,7 @@ use super::crypto::{self, SecretKey};
 use super::id::{SessionId, UserTag};
 use super::place::Place;
 use super::policy::PrefixBits;
+use super::privacy::Privacy;
 use super::user_agent::UserAgent;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::IpAddr;
@@ -38,6 +39,13 @@ pub struct ContextDigests {
     pub device: [u8; 8],
 }
 
+impl ContextDigests {
+    /// What may be kept of them. The address stays: keyed by the session, it binds it and tells nothing of where it is.
+    pub fn permitted(self, privacy: Privacy) -> Self {
+        if privacy.fingerprinting() { self } else { ContextDigests { device: [0; 8], ..self } }
+    }
+}
+
 /// A network and a device as the history of one user names them; zeros mean unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sighting {
@@ -45,6 +53,17 @@ pub struct Sighting {
     pub network: [u8; 6],
     /// Keyed digest of what does not change with a browser's update.
     pub device: [u8; 6],
+}
+
+impl Sighting {
+    /// What may be kept of it.
+    pub fn permitted(self, privacy: Privacy) -> Self {
+        let kept = |digest: [u8; 6], allowed: bool| if allowed { digest } else { [0; 6] };
+        Sighting {
+            network: kept(self.network, privacy.location()),
+            device: kept(self.device, privacy.fingerprinting()),
+        }
+    }
 }
 
 /// Prefixes of histories and views: /24 for IPv4, /56 for IPv6.

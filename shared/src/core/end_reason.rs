@@ -25,10 +25,12 @@ pub enum EndReason {
     DeviceBlocked,
     /// The risk of the session was judged too high.
     Risk,
+    /// The user was erased.
+    Erased,
 }
 
 /// Every reason, in the order of its number.
-pub const ALL: [EndReason; 11] = [
+pub const ALL: [EndReason; 12] = [
     EndReason::User,
     EndReason::Admin,
     EndReason::Idle,
@@ -40,6 +42,7 @@ pub const ALL: [EndReason; 11] = [
     EndReason::DeviceRemoved,
     EndReason::DeviceBlocked,
     EndReason::Risk,
+    EndReason::Erased,
 ];
 
 impl EndReason {
@@ -57,6 +60,7 @@ impl EndReason {
             EndReason::DeviceRemoved => 9,
             EndReason::DeviceBlocked => 10,
             EndReason::Risk => 11,
+            EndReason::Erased => 12,
         }
     }
 
@@ -79,6 +83,7 @@ impl EndReason {
             EndReason::DeviceRemoved => "device_removed",
             EndReason::DeviceBlocked => "device_blocked",
             EndReason::Risk => "risk",
+            EndReason::Erased => "erased",
         }
     }
 

@@ -9,6 +9,7 @@ use super::context::{self, ClientContext};
 use super::crypto::{self, SecretKey};
 use super::id::SessionId;
 use super::policy::PrefixBits;
+use super::privacy::Privacy;
 use std::collections::BTreeMap;
 
 /// The version this code writes.
@@ -152,6 +153,14 @@ impl Fingerprint {
             merged.major = self.major;
         }
         merged
+    }
+
+    /// What may be kept of it: the network, which binds the session, and nothing that tells the device by its traits.
+    pub fn permitted(self, privacy: Privacy) -> Fingerprint {
+        match privacy.fingerprinting() {
+            true => self,
+            false => Fingerprint { major: 0, components: BTreeMap::new(), ..self },
+        }
     }
 
     /// Whether it says anything.

@@ -94,6 +94,13 @@ impl UserSlot {
         UserSlot { bucket, tag: UserTag(tag) }
     }
 
+    /// Reads [`UserSlot::subject`].
+    pub fn of_subject(subject: &str) -> Option<Self> {
+        let (bucket, tag) = subject.strip_prefix('b')?.split_once('.')?;
+        let bucket = Bucket::new(u16::from_str_radix(bucket, 16).ok()?)?;
+        Some(UserSlot { bucket, tag: UserTag::parse(tag)? })
+    }
+
     /// The subject pseudonym that stands in the audit, `b<hex3>.<tag>`.
     pub fn subject(self) -> String {
         format!("{}.{}", self.bucket, self.tag.text())

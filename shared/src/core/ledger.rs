@@ -4,6 +4,7 @@ use super::crypto;
 use super::device_tag::DeviceTag;
 use super::end_reason::EndReason;
 use super::id::{Bucket, SessionId, UserSlot, UserTag};
+use super::privacy::Privacy;
 use super::time::Timestamp;
 
 /// One durable end.
@@ -36,6 +37,26 @@ pub enum LedgerEntry {
         /// A session that was spared, and since when.
         spared: Option<Spared>,
     },
+    /// A user's privacy settings changed: what is switched off must not come back with a Redis that forgot it.
+    Privacy {
+        /// The user.
+        slot: UserSlot,
+        /// The settings.
+        privacy: Privacy,
+        /// Their version.
+        version: u32,
+        /// The event that tells of it.
+        told: Told,
+    },
+    /// A user was erased: what a restored store brings back of them goes again.
+    Erased {
+        /// The user.
+        slot: UserSlot,
+        /// Sessions of an earlier epoch are gone.
+        epoch: u32,
+        /// Settings of this version and earlier ones are.
+        privacy_version: u32,
+    },
     /// The sessions of a device below an epoch ended.
     Device {
         /// The user.
@@ -47,6 +68,17 @@ pub enum LedgerEntry {
         /// Why.
         reason: EndReason,
     },
+}
+
+/// What the audit hears of a change of settings, whoever brings it to Redis in the end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Where the change was made.
+    pub application_id: String,
+    /// Who, when and by which request ([`super::audit::common`]).
+    pub common: String,
+    /// What changed.
+    pub detail: String,
 }
 
 /// The exception of a revocation.
@@ -73,7 +105,10 @@ impl LedgerEntry {
     pub fn bucket(&self) -> Bucket {
         match self {
             LedgerEntry::Session { session, .. } | LedgerEntry::Family { session, .. } => session.bucket(),
-            LedgerEntry::User { slot, .. } | LedgerEntry::Device { slot, .. } => slot.bucket,
+            LedgerEntry::User { slot, .. }
+            | LedgerEntry::Privacy { slot, .. }
+            | LedgerEntry::Erased { slot, .. }
+            | LedgerEntry::Device { slot, .. } => slot.bucket,
         }
     }
 
@@ -90,6 +125,8 @@ impl LedgerEntry {
                 format!("f#{}#{lost}#{asking}", session.key_text())
             }
             LedgerEntry::User { slot, .. } => format!("u#{}", slot.tag.text()),
+            LedgerEntry::Erased { slot, .. } => format!("z#{}", slot.tag.text()),
+            LedgerEntry::Privacy { slot, .. } => format!("v#{}", slot.tag.text()),
             LedgerEntry::Device { slot, device, .. } => format!("d#{}#{}", slot.tag.text(), device.text()),
         }
     }
@@ -109,6 +146,8 @@ pub fn parse_sort_key(bucket: Bucket, text: &str) -> Option<Subject> {
             })
         }
         ("u", tag) => UserTag::parse(tag).map(|tag| Subject::User(UserSlot { bucket, tag })),
+        ("z", tag) => UserTag::parse(tag).map(|tag| Subject::Erased(UserSlot { bucket, tag })),
+        ("v", tag) => UserTag::parse(tag).map(|tag| Subject::Privacy(UserSlot { bucket, tag })),
         ("d", rest) => {
             let (tag, device) = rest.split_once('#')?;
             let slot = UserSlot { bucket, tag: UserTag::parse(tag)? };
@@ -134,6 +173,10 @@ pub enum Subject {
     },
     /// A user.
     User(UserSlot),
+    /// A user who was erased.
+    Erased(UserSlot),
+    /// A user's privacy settings.
+    Privacy(UserSlot),
     /// A user's device.
     Device(UserSlot, DeviceTag),
 }
@@ -151,6 +194,10 @@ mod tests {
         let revoked = LedgerEntry::User { slot, epoch: 1, spared: None };
         assert_eq!(parse_sort_key(bucket, &ended.sort_key()), Some(Subject::Session(session)));
         assert_eq!(parse_sort_key(bucket, &revoked.sort_key()), Some(Subject::User(slot)));
+        let erased = LedgerEntry::Erased { slot, epoch: 3, privacy_version: 0 };
+        assert_eq!(parse_sort_key(bucket, &erased.sort_key()), Some(Subject::Erased(slot)));
+        let settings = LedgerEntry::Privacy { slot, privacy: Privacy::default(), version: 1, told: Told::default() };
+        assert_eq!(parse_sort_key(bucket, &settings.sort_key()), Some(Subject::Privacy(slot)));
         let device = DeviceTag::from_bytes([9; 8]);
         let removed = LedgerEntry::Device { slot, device, epoch: 1, reason: EndReason::DeviceRemoved };
         assert_eq!(parse_sort_key(bucket, &removed.sort_key()), Some(Subject::Device(slot, device)));

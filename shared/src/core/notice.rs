@@ -133,7 +133,8 @@ impl Notice {
                 | EndReason::RevokeAll
                 | EndReason::TokenRevoked
                 | EndReason::DeviceRemoved
-                | EndReason::DeviceBlocked,
+                | EndReason::DeviceBlocked
+                | EndReason::Erased,
             )
             | None => by_actor,
         }

@@ -83,7 +83,7 @@ pub struct Header {
     pub trust: TrustLevel,
     /// Risk score of the last judgement, 0 to 100.
     pub risk_score: u8,
-    /// [`KEY_BOUND`] and [`SHARED`].
+    /// [`KEY_BOUND`], [`SHARED`], and what the user has switched off ([`super::privacy::Privacy::record_flags`]).
     pub flags: u8,
     /// The generation that a step-up put out of use; 0 when there was none.
     pub superseded_generation: u32,

@@ -51,6 +51,7 @@ fn reason(notice: &Notice) -> &'static str {
         Some(EndReason::DeviceRemoved) => "The sessions of the device were ended.",
         Some(EndReason::DeviceBlocked) => "The device was blocked.",
         Some(EndReason::Risk) => "The risk of the session was too high.",
+        Some(EndReason::Erased) => "The user was erased.",
         None => "The session ended.",
     }
 }

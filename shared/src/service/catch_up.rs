@@ -77,6 +77,12 @@ pub async fn apply(connection: &mut Connection, recorded: &Recorded, now: Timest
         LedgerEntry::User { slot, epoch, spared } => {
             scripts::revoke_user(*slot, *epoch, spared.as_ref(), "", &operation, now)
         }
+        LedgerEntry::Erased { slot, epoch, privacy_version } => {
+            scripts::erase_user(*slot, *epoch, *privacy_version, "", &operation, now)
+        }
+        LedgerEntry::Privacy { slot, privacy, version, told } => {
+            scripts::set_privacy(*slot, *privacy, *version, &told.application_id, &told.detail, &operation)
+        }
         LedgerEntry::Device { slot, device, epoch, reason } => {
             scripts::end_device(*slot, *device, *epoch, *reason, "", &operation, now)
         }
@@ -92,7 +98,7 @@ pub async fn apply(connection: &mut Connection, recorded: &Recorded, now: Timest
 }
 
 /// Two environments that apply one entry at once do the same operation, so their events are one event.
-fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
+pub fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
     let digest = match entry {
         LedgerEntry::Session { session, .. } => crypto::hash(&[b"ledger session", session.to_string().as_bytes()]),
         LedgerEntry::Family { session, application_tag, .. } => {
@@ -101,11 +107,25 @@ fn operation_of(entry: &LedgerEntry, now: Timestamp) -> Operation {
         LedgerEntry::User { slot, epoch, .. } => {
             crypto::hash(&[b"ledger user", slot.subject().as_bytes(), &epoch.to_be_bytes()])
         }
+        LedgerEntry::Erased { slot, epoch, .. } => {
+            crypto::hash(&[b"ledger erased", slot.subject().as_bytes(), &epoch.to_be_bytes()])
+        }
+        LedgerEntry::Privacy { slot, version, .. } => {
+            crypto::hash(&[b"ledger privacy", slot.subject().as_bytes(), &version.to_be_bytes()])
+        }
         LedgerEntry::Device { slot, device, epoch, .. } => {
             crypto::hash(&[b"ledger device", slot.subject().as_bytes(), device.bytes(), &epoch.to_be_bytes()])
         }
     };
     let mut mark = [0; 8];
     mark.copy_from_slice(&digest[..8]);
-    Operation { event_id: crypto::encode(&digest[..16]), mark, common: audit::common(&Actor::Service, "ledger", now) }
+    let common = match entry {
+        LedgerEntry::Privacy { told, .. } => told.common.clone(),
+        LedgerEntry::Session { .. }
+        | LedgerEntry::Family { .. }
+        | LedgerEntry::User { .. }
+        | LedgerEntry::Erased { .. }
+        | LedgerEntry::Device { .. } => audit::common(&Actor::Service, "ledger", now),
+    };
+    Operation { event_id: crypto::encode(&digest[..16]), mark, common }
 }

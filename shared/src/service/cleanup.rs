@@ -3,7 +3,7 @@
 use super::runtime::operation;
 use super::state::{State, run_on};
 use crate::adapters::redis::connection::{self, Connection};
-use crate::adapters::redis::scripts;
+use crate::adapters::redis::{keys, scripts};
 use crate::clock;
 use crate::core::audit::Actor;
 use crate::core::id::Bucket;
@@ -12,6 +12,7 @@ use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::{SWEEP_BATCH, SWEEP_CONCURRENCY};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
+use redis::FromRedisValue;
 use serde::Serialize;
 
 /// What a run did.
@@ -26,6 +27,8 @@ pub struct Cleaned {
     pub unreadable: u64,
     /// Months of audit dropped.
     pub dropped_partitions: u32,
+    /// Erasures run again, or waiting in a dry run.
+    pub erasures: u64,
     /// Whether the time ran out first.
     pub more: bool,
 }
@@ -56,6 +59,25 @@ pub async fn sweep(state: &State, first: Bucket, last: Bucket, until: Timestamp)
         tracing::warn!(unreadable, "session records that this release can not read");
     }
     Ok(cleaned)
+}
+
+/// What a sweep would look at: entries of expiry queues that are due. Nothing changes.
+pub async fn preview(state: &State, first: Bucket, last: Bucket, now: Timestamp) -> Result<Cleaned> {
+    let connection = state.current_connection().await?;
+    let due = |bucket: Bucket| {
+        let mut connection = connection.clone();
+        async move {
+            let mut count = redis::cmd("ZCOUNT");
+            count.arg(keys::expiry_queue(bucket)).arg("-inf").arg(now.millis());
+            let reply = connection.command(&count).await.map_err(|error| connection::classify(&error))?;
+            Ok(u64::from_redis_value(reply).unwrap_or(0))
+        }
+    };
+    stream::iter(Bucket::range(first, last))
+        .map(due)
+        .buffer_unordered(SWEEP_CONCURRENCY)
+        .try_fold(Cleaned::default(), |sum, due| future::ready(Ok(Cleaned { looked_at: sum.looked_at + due, ..sum })))
+        .await
 }
 
 async fn sweep_bucket(mut connection: Connection, bucket: Bucket, until: Timestamp) -> Result<Cleaned> {

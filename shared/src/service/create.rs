@@ -26,6 +26,7 @@ use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::place::Place;
 use crate::core::policy::{Effective, Timeouts};
+use crate::core::privacy::Privacy;
 use crate::core::record::{Header, KEY_BOUND, SessionRecord, State as RecordState};
 use crate::core::risk::history::Entry;
 use crate::core::session::{Liveness, liveness};
@@ -37,6 +38,9 @@ use crate::limits::{DEVICE_REGISTRATION_SECONDS, USER_AGENT_BYTES_MAX};
 use crate::random;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// How often a session is put together: for the user's privacy settings, and for a device whose sessions end meanwhile.
+const ADMISSIONS_MAX: usize = 3;
 
 /// What an application says of the device.
 #[derive(Debug, Clone, Default)]
@@ -121,17 +125,22 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
     let session = SessionId::mint(slot, random::bytes()?, routing);
     let operation = inbound.operation(&Actor::Application)?;
     let digests = request.client.digests(routing, &session, application.policy.finest_bits());
-    let place = service.places.locate(&request.client);
-    let seen = Entry::of(request.client.sighting(routing, slot.tag), place.as_ref(), true, now);
-    let seen = Some(seen).filter(|seen| seen.sighting != Seen::default());
+    let located = service.places.locate(&request.client);
+    let sighted = request.client.sighting(routing, slot.tag);
     let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
     let device_tag = request.device.device_id.as_deref().map(|id| DeviceTag::of(pseudonym_key, slot, id));
-    let sighting = sighting(&application, &request, place.as_ref());
-    refuse_impossible_timeouts(&application, &request, &sighting)?;
+    refuse_impossible_timeouts(&application, &request, &sighting(&application, &request, None))?;
     let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
     let key_bound = request.dpop_jkt.is_some();
-    // The device's epoch may rise between reading it and the script; then the device is looked at once more.
-    for _ in 0..2 {
+    // The record is built as for a user who allows everything; whoever does not costs a second round trip. The device's
+    // epoch may rise between reading it and the script; then the device is looked at once more.
+    let mut privacy = Privacy::default();
+    for _ in 0..ADMISSIONS_MAX {
+        let place = located.clone().filter(|_| privacy.location());
+        let seen = Entry::of(sighted.permitted(privacy), place.as_ref(), true, now);
+        let seen = Some(seen).filter(|seen| seen.sighting != Seen::default());
+        let digests = digests.permitted(privacy);
+        let sighting = sighting(&application, &request, place.as_ref()).permitted(privacy);
         // Boxed: the futures of the SDK are deep.
         let device = match &request.device.device_id {
             Some(device_id) => Some(Box::pin(devices::sighted(service, slot, device_id, &sighting, now)).await?),
@@ -147,7 +156,8 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
         if rules.binding.require_key && !key_bound {
             return Err(Error::field("dpopJkt", "is required by the application's policy"));
         }
-        let fingerprint = Fingerprint::of(&request.client, routing, &session, rules.binding.bits());
+        let bits = rules.binding.bits();
+        let fingerprint = Fingerprint::of(&request.client, routing, &session, bits).permitted(privacy);
         let mut record = SessionRecord {
             header: Header {
                 state: RecordState::Active,
@@ -171,12 +181,12 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
                 standing: Standing::Good,
                 trust,
                 risk_score: 0,
-                flags: if key_bound { KEY_BOUND } else { 0 },
+                flags: privacy.record_flags() | if key_bound { KEY_BOUND } else { 0 },
                 superseded_generation: 0,
                 device_epoch,
             },
             sealed: sealed.clone(),
-            attributes: attributes(&application, &request, device.as_ref(), &sighting, device_tag),
+            attributes: attributes(&application, &request, device.as_ref(), &sighting, device_tag, privacy),
         };
         record.attributes.set_fingerprint(&fingerprint);
         record.attributes.place.clone_from(&place);
@@ -208,6 +218,10 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
             }
             Created::KeyReused => Err(Error::IdempotencyKeyReused),
             Created::LimitReached => Err(Error::SessionLimitReached),
+            Created::PrivacyDiffers(real) => {
+                privacy = real;
+                continue;
+            }
             Created::DeviceChanged => continue,
         };
     }
@@ -291,6 +305,7 @@ fn sighting(application: &Application, request: &CreateSession, place: Option<&P
         client: parsed.label,
         jkt: request.dpop_jkt.clone(),
         application_id: application.application_id.clone(),
+        privacy: Privacy::default(),
     }
 }
 
@@ -373,8 +388,9 @@ fn attributes(
     device: Option<&Device>,
     sighting: &Sighting,
     device_tag: Option<DeviceTag>,
+    privacy: Privacy,
 ) -> Attributes {
-    let mut user_agent = request.client.user_agent.clone();
+    let mut user_agent = request.client.user_agent.clone().filter(|_| privacy.fingerprinting());
     if let Some(agent) = &mut user_agent {
         agent.truncate(agent.floor_char_boundary(USER_AGENT_BYTES_MAX));
     }
@@ -388,7 +404,7 @@ fn attributes(
         device_id: request.device.device_id.clone(),
         device_name: recorded_name.or_else(|| request.device.name.clone()),
         device_type: kind(device, sighting).map(|kind| kind.as_str().to_owned()),
-        address_prefix: request.client.address_prefix(),
+        address_prefix: sighting.address_prefix.clone(),
         user_agent,
         jkt: request.dpop_jkt.clone(),
         device_tag,

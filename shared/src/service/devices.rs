@@ -80,6 +80,27 @@ pub(super) struct Access {
     own: Option<SessionRecord>,
 }
 
+impl DeviceView {
+    /// A device with nothing of whom it is shown to.
+    pub(super) fn of(device: Device) -> Self {
+        DeviceView {
+            current: None,
+            name: device.name,
+            device_type: device.device_type.map(DeviceType::as_str),
+            trust: device.facts.trust.as_str(),
+            first_seen_at: device.facts.first_seen_at,
+            last_seen_at: device.last_seen_at,
+            last_application_id: device.last_application,
+            place: device.place,
+            address_prefix: device.address_prefix,
+            client: device.client,
+            proof: device.proved.map(|(_, proof)| proof.as_str()),
+            proved_at: device.proved.map(|(at, _)| at),
+            device_id: device.device_id,
+        }
+    }
+}
+
 impl Access {
     /// Authenticates an application with `devices:manage`, or a holder of the user whose session lives.
     pub(super) async fn of(service: &Service, inbound: &Inbound, user: &UserId) -> Result<Self> {
@@ -101,21 +122,8 @@ impl Access {
 
     fn view(&self, device: Device) -> DeviceView {
         let own = self.own.as_ref().map(|record| record.attributes.device_id.as_deref());
-        DeviceView {
-            current: own.map(|own| own == Some(device.device_id.as_str())),
-            name: device.name,
-            device_type: device.device_type.map(DeviceType::as_str),
-            trust: device.facts.trust.as_str(),
-            first_seen_at: device.facts.first_seen_at,
-            last_seen_at: device.last_seen_at,
-            last_application_id: device.last_application,
-            place: device.place,
-            address_prefix: device.address_prefix,
-            client: device.client,
-            proof: device.proved.map(|(_, proof)| proof.as_str()),
-            proved_at: device.proved.map(|(at, _)| at),
-            device_id: device.device_id,
-        }
+        let current = own.map(|own| own == Some(device.device_id.as_str()));
+        DeviceView { current, ..DeviceView::of(device) }
     }
 
     /// Sensitive operations of a holder need a recent authentication (RFC 9470).

@@ -7,7 +7,7 @@ use super::runtime::Service;
 use super::update::{Change, Expected, merge};
 use crate::adapters::dynamodb::devices::Stored;
 use crate::core::envelope;
-use crate::core::id::UserId;
+use crate::core::id::{UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::sealed_document::{self, Place};
 use crate::core::time::Timestamp;
@@ -208,6 +208,21 @@ async fn seal(
     let (id, key) = ring.active(KeyUse::SealDocument, now)?;
     sealed_document::seal(id, key, random::bytes()?, place, version, &plaintext)
         .ok_or_else(|| Error::Internal("sealing failed".into()))
+}
+
+/// A document of a user as it is stored, opened.
+pub(super) async fn open_stored(
+    service: &Service,
+    slot: UserSlot,
+    document: &Document,
+    now: Timestamp,
+) -> Result<DocumentView> {
+    let place = match document {
+        Document::Device(device_id) => Place::Device(slot, device_tag(service, slot, device_id, now).await?),
+        Document::State => Place::User(slot),
+    };
+    let stored = load(service, place, document, now).await?;
+    view(service, place, stored).await
 }
 
 /// Opens a version. A ciphertext that does not open is an outage of the data, never an empty object.

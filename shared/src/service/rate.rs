@@ -190,6 +190,7 @@ fn is_miss(error: &Error, inbound: &Inbound) -> bool {
         | Error::SessionQuarantined(_)
         | Error::SharingRefused
         | Error::OwnerOnly
+        | Error::LegalHold
         | Error::DpopProofInvalid(_)
         | Error::DpopNonceRequired
         | Error::DeviceProofInvalid(_)

@@ -13,6 +13,7 @@ use crate::core::fingerprint::Fingerprint;
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::ledger::LedgerEntry;
 use crate::core::policy::{Effective, IpBinding, Policy};
+use crate::core::privacy::Privacy;
 use crate::core::record::SessionRecord;
 use crate::core::risk::{self, Assessment, Commitment, History, Note, Outcome, Scene};
 use crate::core::session::{Liveness, liveness};
@@ -75,17 +76,18 @@ impl<'a> Asking<'a> {
     ) -> Result<Scene> {
         let routing = service.keys.routing().await?;
         let bits = rules(self.policy, record).binding.bits();
-        let fingerprint = Fingerprint::of(self.client, routing, &self.session, bits);
+        let privacy = Privacy::of_record(record.header.flags);
+        let fingerprint = Fingerprint::of(self.client, routing, &self.session, bits).permitted(privacy);
         let network = match record.attributes.fingerprint() {
             Some(anchor) => anchor.network_of(self.client, routing, &self.session),
             None => fingerprint.network,
         };
         Ok(Scene {
-            digests,
+            digests: digests.permitted(privacy),
             network,
             fingerprint,
-            sighting: self.client.sighting(routing, self.slot.tag),
-            place: service.places.locate(self.client),
+            sighting: self.client.sighting(routing, self.slot.tag).permitted(privacy),
+            place: service.places.locate(self.client).filter(|_| privacy.location()),
             history: History::decode(history),
             now: self.now,
         })

@@ -17,7 +17,7 @@ async fn every_limited_operation_refuses_as_documented() {
         "rateLimits": { "applicationPerMinute": 1, "unknownPerMinute": 1, "addressPerMinute": 1 },
         "binding": { "deviceBoundCredentials": true },
     });
-    let stack = Stack::builder().with_clock().with_policy(policy).start().await;
+    let stack = Stack::builder().with_clock().with_database().with_policy(policy).start().await;
     stack.clock().freeze();
     let api = Api::new(&stack);
     // Its creation is the application's one request of the minute.
@@ -60,6 +60,19 @@ async fn every_limited_operation_refuses_as_documented() {
         ("getDeviceData", "GET", device_data.into(), Box::new(|r| r)),
         ("replaceDeviceData", "PUT", device_data.into(), Box::new(|r| r.header("if-match", "*").json(&data))),
         ("patchDeviceData", "PATCH", device_data.into(), Box::new(|r| r.header("if-match", "*").json(&data))),
+        ("getPrivacy", "GET", "/users/alice/privacy".into(), Box::new(|r| r)),
+        (
+            "putPrivacy",
+            "PUT",
+            "/users/alice/privacy".into(),
+            Box::new(|r| {
+                let all =
+                    json!({ "activityTracking": true, "location": true, "fingerprinting": true, "sharing": true });
+                r.json(&all)
+            }),
+        ),
+        ("exportUser", "GET", "/users/alice/export".into(), Box::new(|r| r)),
+        ("eraseUser", "DELETE", "/users/alice".into(), Box::new(|r| r)),
         ("getUserState", "GET", "/users/alice/state".into(), Box::new(|r| r)),
         ("patchUserState", "PATCH", "/users/alice/state".into(), Box::new(|r| r.header("if-match", "*").json(&data))),
         (

@@ -63,6 +63,7 @@ fn every_error() -> Vec<Error> {
         Error::SessionLocked { retry_after_seconds: 7 },
         Error::LockLost,
         Error::LockNotRenewable,
+        Error::LegalHold,
         Error::RateLimited { retry_after_seconds: 7 },
     ];
     for error in &errors {
@@ -102,6 +103,7 @@ fn every_error() -> Vec<Error> {
             | Error::SessionLocked { .. }
             | Error::LockLost
             | Error::LockNotRenewable
+            | Error::LegalHold
             | Error::RateLimited { .. } => {}
         }
     }
@@ -205,6 +207,7 @@ fn words_are_those_of_the_code() {
         Scope::UsersManage,
         Scope::DevicesManage,
         Scope::AuditRead,
+        Scope::PrivacyManage,
     ];
     let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
     let types = shared::core::audit::EVENT_TYPES.map(|kind| owned(kind));

@@ -45,7 +45,7 @@ fn holder_operations(session: &SessionTokens) -> Vec<Operation> {
 #[tokio::test]
 async fn every_operation_of_holders_demands_the_proof_of_a_bound_session() {
     let policy = json!({ "binding": { "requireKey": true, "requireNonce": true } });
-    let stack = Stack::builder().with_policy(policy).start().await;
+    let stack = Stack::builder().with_database().with_policy(policy).start().await;
     let api = Api::new(&stack);
     let key = ClientKey::new();
     let new = json!({ "userId": USER, "dpopJkt": key.thumbprint(), "device": { "deviceId": DEVICE } });
@@ -91,7 +91,7 @@ async fn every_operation_of_holders_demands_the_proof_of_a_bound_session() {
 #[tokio::test]
 async fn a_refresh_demands_the_proof_of_a_bound_session() {
     let policy = json!({ "binding": { "requireNonce": true } });
-    let stack = Stack::builder().with_policy(policy).start().await;
+    let stack = Stack::builder().with_database().with_policy(policy).start().await;
     let api = Api::new(&stack);
     let key = ClientKey::new();
     let new = json!({ "userId": USER, "dpopJkt": key.thumbprint() });

@@ -120,7 +120,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 38, "HTTP events");
+    assert_eq!(http, 42, "HTTP events");
 }
 
 /// Locks a session; the token.
@@ -191,6 +191,13 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
         "device-data" | "user-state" => {
             let changed = case != "get.json";
             assert_eq!(response.json()["data"].as_object().is_some_and(|data| !data.is_empty()), changed);
+        }
+        "manage-privacy" => assert_eq!(response.json()["activityTracking"], case == "get.json"),
+        "export-user" => assert_eq!(response.json()["devices"][0]["device"]["deviceId"], DEVICE),
+        "erase-user" => {
+            assert_eq!(response.json()["state"], "complete");
+            let ended = app.get(&tokens.session_id).await.expect_problem(404, "session_ended");
+            assert_eq!(ended.json()["reason"], "erased");
         }
         "jwks" => {
             let document = response.json();

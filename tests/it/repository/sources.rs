@@ -75,16 +75,26 @@ fn clock_randomness_and_settings_have_one_place_each() {
     }
 }
 
-/// Jobs reach PostgreSQL, and requests to the audit; requests to sessions never do.
+/// Jobs reach PostgreSQL, requests to the audit, and what erases or exports a whole person; requests to sessions never do.
 #[test]
 fn requests_do_not_reach_postgres() {
-    let allowed =
-        ["write-audit", "cleanup-sessions", "migrate-database", "evaluate-alerts", "query-audit", "verify-audit"];
+    let allowed = [
+        "write-audit",
+        "cleanup-sessions",
+        "migrate-database",
+        "evaluate-alerts",
+        "query-audit",
+        "verify-audit",
+        "erase-user",
+        "export-user",
+        "query-analytics",
+    ];
     for (path, code) in sources("functions") {
         let allowed = allowed.iter().any(|name| path.starts_with(&format!("functions/{name}/")));
         assert!(allowed || !code.contains("postgres"), "{path} names postgres");
     }
-    let allowed = ["audit_drain.rs", "alerts.rs", "anchors.rs", "query_audit.rs", "verify_audit.rs"];
+    let allowed =
+        ["audit_drain.rs", "alerts.rs", "anchors.rs", "query_audit.rs", "verify_audit.rs", "erase.rs", "export.rs"];
     for (path, code) in sources("shared/src/service") {
         let allowed = allowed.iter().any(|name| path.ends_with(&format!("/{name}")));
         assert!(allowed || !code.contains("postgres"), "{path} names postgres");

@@ -42,6 +42,13 @@ pub struct Snapshot {
     contents: Vec<u8>,
 }
 
+impl Snapshot {
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.contents
+    }
+}
+
 impl RedisServer {
     /// Starts a server and waits until it answers.
     pub async fn start(options: RedisOptions) -> Self {

@@ -18,6 +18,7 @@ use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::{DELIVERY_KEEP_SECONDS, DELIVERY_LEASE_SECONDS, DELIVERY_QUEUES};
 use aws_sdk_dynamodb::Client;
+use std::collections::BTreeMap;
 
 const INDEX: &str = "due";
 
@@ -160,6 +161,57 @@ impl Deliveries {
             }
             Err(error) => Err(classify(&error)),
         }
+    }
+
+    /// The deliveries that name a subject and were handed over before a time: their number, and their deletion when that is
+    /// asked for. Nothing finds them by subject but a scan, of a week at most; erasures are rare.
+    pub async fn erase(&self, subject: &str, before: Timestamp, delete: bool) -> Result<u64> {
+        let mut found = 0;
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("contains(notice, :subject) AND #at < :before")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":subject", s(format!("\"{subject}\"")))
+            .expression_attribute_values(":before", n(before.millis()))
+            .projection_expression("deliveryId")
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error))?;
+            for item in page.items() {
+                found += 1;
+                if delete {
+                    let id = text(item, "deliveryId").ok_or_else(|| unreadable(&self.table))?;
+                    let request = self.client.delete_item().table_name(&self.table).key("deliveryId", s(id));
+                    request.send().await.map_err(|error| classify(&error))?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What receivers have still to hear, or never heard, of a subject, by key.
+    pub async fn of_subject(&self, subject: &str) -> Result<BTreeMap<String, String>> {
+        let mut found = BTreeMap::new();
+        let mut pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("contains(notice, :subject)")
+            .expression_attribute_values(":subject", s(format!("\"{subject}\"")))
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error))?;
+            for item in page.items() {
+                if let (Some(id), Some(notice)) = (text(item, "deliveryId"), text(item, "notice")) {
+                    found.insert(id.to_owned(), notice.to_owned());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Writes how an attempt ended, unless the lease ran out and another run took over.

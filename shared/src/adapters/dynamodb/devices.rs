@@ -15,6 +15,7 @@ use super::{Item, classify, n, number, s, text, unreadable};
 use crate::core::device::{DeviceType, TrustLevel};
 use crate::core::device_trust::{DeviceFacts, Proof};
 use crate::core::id::UserSlot;
+use crate::core::privacy::Privacy;
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::{DEVICE_FORGOTTEN_AFTER_SECONDS, LEDGER_SECONDS};
@@ -82,6 +83,33 @@ pub struct Sighting {
     pub jkt: Option<String>,
     /// The application.
     pub application_id: String,
+    /// What the user has switched off.
+    pub privacy: Privacy,
+}
+
+impl Sighting {
+    /// What may be kept of it; what it may not say is taken from the device as well.
+    pub fn permitted(self, privacy: Privacy) -> Self {
+        Sighting {
+            place: self.place.filter(|_| privacy.location()),
+            address_prefix: self.address_prefix.filter(|_| privacy.location()),
+            client: self.client.filter(|_| privacy.fingerprinting()),
+            privacy,
+            ..self
+        }
+    }
+}
+
+/// The attributes of a device that the settings forbid.
+fn forbidden(privacy: Privacy) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if !privacy.location() {
+        names.extend(["place", "addressPrefix"]);
+    }
+    if !privacy.fingerprinting() {
+        names.push("client");
+    }
+    names
 }
 
 /// A version of sealed data.
@@ -149,7 +177,8 @@ impl Devices {
         if stated.or(parsed).is_some() {
             request = request.expression_attribute_names("#type", "type");
         }
-        let update = format!("SET {} REMOVE removed", sets.join(", "));
+        let removes = [vec!["removed"], forbidden(sighting.privacy)].concat();
+        let update = format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "));
         let item = self.send(request.update_expression(update)).await?;
         item.map(|item| self.read(&item)).transpose()
     }
@@ -256,6 +285,50 @@ impl Devices {
         };
         let item = self.send(request).await?;
         item.map(|item| self.read(&item)).transpose()
+    }
+
+    /// Takes from a user's devices what the settings forbid.
+    pub async fn strip(&self, slot: UserSlot, privacy: Privacy, now: Timestamp) -> Result<()> {
+        let names = forbidden(privacy);
+        if names.is_empty() {
+            return Ok(());
+        }
+        for device in self.list(slot, now).await? {
+            let request = self.update(slot, &device.device_id).condition_expression(REGISTERED);
+            self.send(request.update_expression(format!("REMOVE {}", names.join(", ")))).await?;
+        }
+        Ok(())
+    }
+
+    /// How many devices, removed ones included, were there before a time, and their deletion when that is asked for. What a
+    /// registration makes anew is ahead of all it ever had, so nothing has to stay.
+    pub async fn erase(&self, slot: UserSlot, before: Timestamp, delete: bool) -> Result<u64> {
+        let mut found = 0;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("userTag = :user")
+            .expression_attribute_values(":user", s(slot.subject()))
+            .projection_expression("deviceId, firstSeenAt")
+            .consistent_read(true)
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error))?;
+            for item in page.items() {
+                if number::<i64>(item, "firstSeenAt").is_some_and(|at| at > before.millis()) {
+                    continue;
+                }
+                found += 1;
+                if delete {
+                    let id = text(item, "deviceId").ok_or_else(|| unreadable(&self.table))?;
+                    let key = self.client.delete_item().table_name(&self.table).key("userTag", s(slot.subject()));
+                    key.key("deviceId", s(id)).send().await.map_err(|error| classify(&error))?;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Raises the epoch of a registered device. `None` when it is not registered.

@@ -1,15 +1,17 @@
 //! The `users` table: the integer epoch below which all sessions of a user are over, and the user's sealed state
-//! (`state`, `stateVersion`).
+//! (`state`, `stateVersion`) and privacy settings (`privacy` bits, `privacyVersion`, `privacyAt`, `legalHold`). Of an erased user epoch,
+//! version and `erasedAt` are left.
 
 use super::devices::{Stored, blob, updated, versioned};
 use super::{Item, classify, n, number, s, unreadable};
 use crate::core::id::{SessionId, UserSlot};
 use crate::core::ledger::Spared;
+use crate::core::privacy::{Privacy, Settings};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::LEDGER_SECONDS;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 /// The table.
 #[derive(Clone)]
@@ -137,7 +139,110 @@ impl Users {
         Ok(updated(versioned(request, ["state", "stateVersion"], None, expected, sealed)).await?.is_some())
     }
 
+    /// The privacy settings of a user.
+    pub async fn settings(&self, slot: UserSlot) -> Result<Settings> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("privacy, privacyVersion, privacyAt, legalHold")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.map(|item| settings(&item)).unwrap_or_default())
+    }
+
+    /// Writes the version after `expected`, if that is the current one, and returns it. `legal_hold` as it was when absent.
+    pub async fn save_settings(
+        &self,
+        slot: UserSlot,
+        expected: u32,
+        privacy: Privacy,
+        legal_hold: Option<bool>,
+        now: Timestamp,
+    ) -> Result<Option<Settings>> {
+        let hold = if legal_hold.is_some() { ", legalHold = :hold" } else { "" };
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .update_expression(format!("SET privacy = :privacy, privacyVersion = :version, privacyAt = :now{hold}"))
+            .condition_expression(
+                "attribute_not_exists(privacyVersion) AND :expected = :zero OR privacyVersion = :expected",
+            )
+            .expression_attribute_values(":privacy", n(privacy.bits()))
+            .expression_attribute_values(":version", n(u64::from(expected) + 1))
+            .expression_attribute_values(":expected", n(expected))
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":now", n(now.millis()))
+            .return_values(ReturnValue::AllNew);
+        if let Some(hold) = legal_hold {
+            request = request.expression_attribute_values(":hold", AttributeValue::Bool(hold));
+        }
+        Ok(updated(request).await?.map(|item| settings(&item)))
+    }
+
+    /// Removes what is personal of a user; epoch and the version of the settings stay, so that neither can come back. What was
+    /// erased at that time or later already is left alone.
+    pub async fn erase(&self, slot: UserSlot, at: Timestamp) -> Result<()> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .update_expression(
+                "SET erasedAt = :at REMOVE #state, stateVersion, privacy, privacyAt, legalHold, spared, floor, floorAt",
+            )
+            .condition_expression("attribute_not_exists(erasedAt) OR erasedAt < :at")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":at", n(at.millis()))
+            .return_values(ReturnValue::AllNew);
+        updated(request).await.map(drop)
+    }
+
+    /// When a user was last erased.
+    pub async fn erased_at(&self, slot: UserSlot) -> Result<Option<Timestamp>> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("erasedAt")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.and_then(|item| number(&item, "erasedAt")).map(Timestamp::from_millis))
+    }
+
+    /// The epoch of a user.
+    pub async fn current_epoch(&self, slot: UserSlot) -> Result<u32> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("userTag", s(slot.subject()))
+            .projection_expression("epoch")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(output.item.and_then(|item| number(&item, "epoch")).unwrap_or(0))
+    }
+
     fn epoch(&self, item: &Item) -> Result<u32> {
         number(item, "epoch").ok_or_else(|| unreadable(&self.table))
+    }
+}
+
+fn settings(item: &Item) -> Settings {
+    Settings {
+        privacy: Privacy::from_bits(number(item, "privacy").unwrap_or(0)),
+        legal_hold: matches!(item.get("legalHold"), Some(AttributeValue::Bool(true))),
+        version: number(item, "privacyVersion").unwrap_or(0),
+        updated_at: number(item, "privacyAt").map(Timestamp::from_millis),
     }
 }

@@ -78,6 +78,7 @@ pub fn row(error: &Error) -> Row {
         }
         Error::RefreshTokenSuperseded => (401, "refresh_token_superseded", false, "A step-up replaced this token."),
         Error::SharingRefused => (403, "sharing_refused", false, "The session can not be shared in this way."),
+        Error::LegalHold => (409, "legal_hold", false, "The user's data is under a legal hold."),
         Error::OwnerOnly => (403, "owner_only", false, "Only the application that owns the session may do this."),
         Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
         Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
@@ -141,6 +142,7 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::RefreshTokenSuperseded
         | Error::SharingRefused
         | Error::OwnerOnly
+        | Error::LegalHold
         | Error::SessionLocked { .. }
         | Error::LockLost
         | Error::LockNotRenewable
@@ -313,6 +315,7 @@ mod tests {
             (Error::RefreshTokenSuperseded, 401, "refresh_token_superseded", false),
             (Error::SharingRefused, 403, "sharing_refused", false),
             (Error::OwnerOnly, 403, "owner_only", false),
+            (Error::LegalHold, 409, "legal_hold", false),
             (Error::SessionLocked { retry_after_seconds: 7 }, 423, "session_locked", true),
             (Error::LockLost, 409, "lock_lost", false),
             (Error::LockNotRenewable, 409, "lock_not_renewable", false),

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod audit_chain;
 pub mod audit_query;
 pub mod migrate;
+pub mod people;
 
 use crate::adapters::aws;
 use crate::clock;

@@ -46,6 +46,11 @@ pub fn history(slot: UserSlot) -> String {
     format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
 }
 
+/// The mirror of the user's privacy settings ([`crate::core::privacy`]); absent means that everything is on.
+pub fn privacy(slot: UserSlot) -> String {
+    format!("v:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+}
+
 /// The mirror of a device's epoch; absent means 0.
 pub fn device_epoch(slot: UserSlot, device: DeviceTag) -> String {
     format!("d:{}:{}:{}", hash_tag(slot.bucket), slot.tag.text(), device.text())
@@ -99,7 +104,7 @@ mod tests {
             let id = SessionId::mint(slot, random, &SecretKey::new([2; 32]));
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
-                idempotency_claim(slot.bucket, &slot.tag.text()), history(slot),
+                idempotency_claim(slot.bucket, &slot.tag.text()), history(slot), privacy(slot),
                 device_epoch(slot, DeviceTag::of(&SecretKey::new([3; 32]), slot, user.as_str())),
                 families(&id), share_code(&id, [0xfe; 8]),
                 lock(&id), issued_fences(&id),

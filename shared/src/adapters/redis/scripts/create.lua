@@ -1,7 +1,7 @@
 -- Admits one more session of a user, atomically: limits, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
 --
 -- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim  7 the user's history
---       8 device epoch, when there is a device
+--       8 the user's privacy settings  9 device epoch, when there is a device
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
 --       6 on limit (0 reject, 1 evict oldest, 2 evict least recent, 3 evict least trusted)  7 event id  8 event common
 --       9 application id  10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
@@ -10,6 +10,7 @@
 -- Reply {'created', epoch, history, evicted…}, the history as it was before | {'repeated', epoch, history, evicted…} the
 --       same operation again, the history as it is | {'replayed', key text, evicted…}
 --       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
+--       | {'privacy', bits} the user has switched off other things than the record's flags say; nothing was written
 --       | {'device'} sessions of the device ended after the record's device epoch was read
 local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
@@ -92,7 +93,11 @@ if existing then
   return redis.error_reply('COLLISION session id')
 end
 
-if KEYS[8] and fresh[27] < epoch_of(KEYS[8]) then
+local mirror = redis.call('GET', KEYS[8]) or '\0'
+if bit.band(fresh[25], NO_LOCATION + NO_FINGERPRINT + NO_SHARING) ~= privacy_flags(mirror) then
+  return {'privacy', string.byte(mirror)}
+end
+if KEYS[9] and fresh[27] < epoch_of(KEYS[9]) then
   return {'device'}
 end
 

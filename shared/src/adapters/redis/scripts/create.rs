@@ -6,6 +6,7 @@ use super::{
 use crate::adapters::redis::keys;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::policy::{Effective, OnLimit, SessionLimit};
+use crate::core::privacy::Privacy;
 use crate::core::record::SessionRecord;
 use crate::core::risk::history::Entry;
 use crate::core::time::Timestamp;
@@ -45,6 +46,8 @@ pub enum Created {
     KeyReused,
     /// A limit rejects.
     LimitReached,
+    /// The user has switched off other things than the record was built for.
+    PrivacyDiffers(Privacy),
     /// Sessions of the device ended after its epoch was read.
     DeviceChanged,
 }
@@ -81,6 +84,7 @@ pub fn create(
     let mut keys = session_keys(session, slot);
     keys.push(keys::idempotency_claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
     keys.push(keys::history(slot));
+    keys.push(keys::privacy(slot));
     keys.extend(record.attributes.device_tag.map(|device| keys::device_epoch(slot, device)));
     // A session whose device is of no known type counts under no type.
     let device_type = record.attributes.device_type.as_deref().unwrap_or_default();
@@ -134,6 +138,10 @@ pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
         "mismatch" => Created::KeyReused,
         "limit" => Created::LimitReached,
         "device" => Created::DeviceChanged,
+        "privacy" => {
+            let bits = u8::try_from(integer(reply.get(1))?).map_err(|_| UnexpectedReply)?;
+            Created::PrivacyDiffers(Privacy::from_bits(bits))
+        }
         _ => return Err(UnexpectedReply),
     })
 }

@@ -39,6 +39,7 @@ mod bind_key;
 mod create;
 mod end;
 mod end_device;
+mod erase_user;
 mod judge;
 mod list;
 mod lock;
@@ -50,6 +51,7 @@ mod rate;
 mod read;
 mod refresh;
 mod revoke_user;
+mod set_privacy;
 mod share;
 mod step_up;
 mod sweep;
@@ -61,11 +63,12 @@ pub use bind_key::{KeyBound, bind_key, key_bound};
 pub use create::{Claim, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
+pub use erase_user::erase_user;
 pub use judge::{Judged, judge, judged};
 pub use list::{Listed, PageCursor, list, listed};
 pub use lock::{Locked, lock, locked};
 pub use miss::{Missed, miss, missed};
-pub use note::note;
+pub use note::{note, note_detail};
 pub use note_session::note_session;
 pub use proof::{is_first_use, use_proof};
 pub use rate::{Leased, lease, leased};
@@ -74,6 +77,7 @@ pub use read::{
 };
 pub use refresh::{Refreshed, refresh, refreshed};
 pub use revoke_user::{revoke_user, revoked};
+pub use set_privacy::{privacy_set, set_privacy};
 pub use share::{
     Redeemed, Redemption, Shared, Withdrawal, Withdrawn, redeem, redeemed, share, shared, withdraw_share, withdrawn,
 };

@@ -14,6 +14,18 @@ pub fn note(
     application_id: &str,
     operation: &Operation,
 ) -> Call {
+    note_detail(slot, event_type, reason, "", application_id, operation)
+}
+
+/// As [`note`], with a detail.
+pub fn note_detail(
+    slot: UserSlot,
+    event_type: &'static str,
+    reason: &str,
+    detail: &str,
+    application_id: &str,
+    operation: &Operation,
+) -> Call {
     Call::new(&SCRIPT, vec![keys::outbox(slot.bucket)])
         .arg(&operation.event_id)
         .arg(event_type)
@@ -21,4 +33,5 @@ pub fn note(
         .arg(slot.tag.text())
         .arg(application_id)
         .arg(&operation.common)
+        .arg(detail)
 }

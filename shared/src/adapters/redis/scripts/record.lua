@@ -18,9 +18,11 @@ local FORMAT = 2
 local ACTIVE, ENDED = 1, 2
 local QUARANTINED = 2
 local KEY_BOUND, SHARED = 1, 2
-local IDLE, ABSOLUTE, EVICTED, REUSE, REVOKE_ALL = 3, 4, 5, 6, 7
+-- What a user has switched off, in flags and in the mirror of the settings: shared/src/core/privacy.rs.
+local NO_LOCATION, NO_FINGERPRINT, NO_SHARING, PRIVACY_SHIFT = 16, 32, 64, 8
+local IDLE, ABSOLUTE, EVICTED, REUSE, REVOKE_ALL, ERASED = 3, 4, 5, 6, 7, 12
 local REASONS = {'user', 'admin', 'idle', 'absolute', 'evicted', 'reuse', 'revoke_all', 'token_revoked', 'device_removed',
-  'device_blocked', 'risk'}
+  'device_blocked', 'risk', 'erased'}
 
 local function key(slot, letter, id)
   return letter .. ':' .. slot .. ':' .. id
@@ -126,6 +128,16 @@ end
 
 local function epoch_of(epoch_key)
   return tonumber(redis.call('GET', epoch_key) or '0')
+end
+
+-- Whether a record's user has switched something off.
+local function opted_out(h, what)
+  return bit.band(h.flags, what) ~= 0
+end
+
+-- What a mirror of the privacy settings says, as it stands in the flags of records.
+local function privacy_flags(mirror)
+  return bit.band(string.byte(mirror or '') or 0, 14) * PRIVACY_SHIFT
 end
 
 -- The header of an application's session that nobody has ended; else nil and the reply that says so.

@@ -5,8 +5,8 @@
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 application tag  5 tag that the code is for
 --       6 digest of the code  7 operation  8 MAC key id  9 grace window in seconds  10 address digest  11 device digest
 --       12 application id  13 most families  14 event id  15 event common  16 tombstone ms
--- Reply {'redeemed', record, family} the record without its sealed data | {'missing'} | {'refused'} quarantined, or
---       shared with too many | {'ended', reason} | {'lapsed', reason}
+-- Reply {'redeemed', record, family} the record without its sealed data | {'missing'} | {'refused'} quarantined, sharing
+--       is off, or shared with too many | {'ended', reason} | {'lapsed', reason}
 local slot, now, sid, application, operation = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[7]
 local event_id, common, tombstone = ARGV[14], ARGV[15], tonumber(ARGV[16])
 
@@ -38,7 +38,7 @@ if reason then
   return {'lapsed', reason}
 end
 local families = key(slot, 'f', sid)
-if h.standing == QUARANTINED or (not before and redis.call('HLEN', families) >= tonumber(ARGV[13])) then
+if h.standing == QUARANTINED or opted_out(h, NO_SHARING) or (not before and redis.call('HLEN', families) >= tonumber(ARGV[13])) then
   return {'refused'}
 end
 -- Twin of core::family::first_generation.
@@ -46,7 +46,8 @@ local tenths = math.floor(math.max(0, now - h.created) / 100)
 local first = next_generation(math.max(h.revision, tenths))
 local family = {
   format = FAMILY_FORMAT, mac_key = tonumber(ARGV[8]), scopes = string.byte(code, 25), first = first, generation = first,
-  grace = tonumber(ARGV[9]), created = now, rotated = now, operation = operation, address = ARGV[10], device = ARGV[11],
+  grace = tonumber(ARGV[9]), created = now, rotated = now, operation = operation, address = ARGV[10],
+  device = opted_out(h, NO_FINGERPRINT) and UNKNOWN or ARGV[11],
   id = ARGV[12],
 }
 h.flags = bit.bor(h.flags, SHARED)

@@ -99,7 +99,7 @@ place.generation = next_generation(generation) -- cases 11 and 12
 place.rotated = now
 place.operation = operation
 if address ~= UNKNOWN then place.address = address end
-if device ~= UNKNOWN then place.device = device end
+if device ~= UNKNOWN and not opted_out(h, NO_FINGERPRINT) then place.device = device end
 h.active = math.max(h.active, now)
 if judged >= 0 then
   h.standing, h.score = tonumber(ARGV[14]), tonumber(ARGV[15])

@@ -4,7 +4,7 @@
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 tag of the owner  5 tag of the application to share with
 --       6 scopes  7 digest of the code  8 most families  9 ms to keep the code  10 operation  11 event id
 --       12 event common  13 tombstone ms
--- Reply {'shared'} | {'refused'} quarantined, or shared with too many | {'missing'} | {'ended', reason} | {'lapsed', reason}
+-- Reply {'shared'} | {'refused'} quarantined, sharing is off, or shared with too many | {'missing'} | {'ended', reason} | {'lapsed', reason}
 local slot, now, sid, owner, application = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local operation, event_id, common, tombstone = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
 
@@ -21,7 +21,7 @@ if redis.call('GET', KEYS[6]) == value then
 end
 local families = key(slot, 'f', sid)
 local full = redis.call('HLEN', families) >= tonumber(ARGV[8]) and redis.call('HEXISTS', families, application) == 0
-if full or h.standing == QUARANTINED then
+if full or h.standing == QUARANTINED or opted_out(h, NO_SHARING) then
   return {'refused'}
 end
 redis.call('SET', KEYS[6], value, 'PX', ARGV[9])

@@ -1,0 +1,15 @@
+use lambda_http::{Error, run, service_fn};
+use shared::core::keyring::Purpose;
+use shared::service::erase::Archive;
+use shared::service::runtime::Service;
+
+const RINGS: &[Purpose] = &[Purpose::Pseudonym, Purpose::Token];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    shared::telemetry::start();
+    let service = Service::from_environment(RINGS)?;
+    let archive = Archive::from_environment()?;
+    service.warm_up(RINGS).await;
+    run(service_fn(|request| erase_user::handle(&service, &archive, request))).await
+}

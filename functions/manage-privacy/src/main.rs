@@ -1,0 +1,13 @@
+use lambda_http::{Error, run, service_fn};
+use shared::core::keyring::Purpose;
+use shared::service::runtime::Service;
+
+const RINGS: &[Purpose] = &[Purpose::Pseudonym];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    shared::telemetry::start();
+    let service = Service::from_environment(RINGS)?;
+    service.warm_up(RINGS).await;
+    run(service_fn(|request| manage_privacy::handle(&service, request))).await
+}

@@ -1,0 +1,114 @@
+//! What PostgreSQL keeps of one person: sealed audit fields and activities.
+
+use super::{Database, classify};
+use crate::core::audit::AuditEvent;
+use crate::core::time::Timestamp;
+use crate::error::Result;
+use crate::limits::EXPORT_BATCH;
+use tokio_postgres::Client;
+
+/// Whether activities are kept here: their table comes with a migration of its own.
+async fn has_activities(client: &Client) -> Result<bool> {
+    let row = client.query_one("SELECT to_regclass('activity') IS NOT NULL", &[]).await;
+    Ok(row.map_err(|error| classify(&error))?.get(0))
+}
+
+async fn count(client: &Client, statement: &str, subject: &str) -> Result<u64> {
+    let row = client.query_one(statement, &[&subject]).await.map_err(|error| classify(&error))?;
+    Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or(0))
+}
+
+/// Audit events of a subject with personal fields, and its activities.
+pub async fn held(database: &Database, subject: &str) -> Result<(u64, u64)> {
+    let client = database.client().await?;
+    let sealed = "SELECT count(*) FROM audit_events WHERE subject = $1 AND sealed IS NOT NULL";
+    let activities = match has_activities(&client).await? {
+        true => count(&client, "SELECT count(*) FROM activity WHERE subject = $1", subject).await?,
+        false => 0,
+    };
+    Ok((count(&client, sealed, subject).await?, activities))
+}
+
+/// Waits until no drainer holds the chain: one that read events before they were made nameless has then sealed what it
+/// read, under the key that is about to go.
+pub async fn wait_for_drainers(database: &Database, chain_group: i16) -> Result<()> {
+    let client = database.client().await?;
+    let lock = "SELECT sequence FROM audit_chain_heads WHERE chain_group = $1 FOR SHARE";
+    client.query(lock, &[&chain_group]).await.map(drop).map_err(|error| classify(&error))
+}
+
+/// Deletes the activities of a subject.
+pub async fn delete_activities(database: &Database, subject: &str) -> Result<()> {
+    let client = database.client().await?;
+    if has_activities(&client).await? {
+        let delete = "DELETE FROM activity WHERE subject = $1";
+        client.execute(delete, &[&subject]).await.map_err(|error| classify(&error))?;
+    }
+    Ok(())
+}
+
+/// A row of the audit about a person.
+#[derive(Debug)]
+pub struct AuditRow {
+    /// Where it stands among those of its subject.
+    pub position: String,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// The event.
+    pub event: AuditEvent,
+}
+
+/// The next audit rows of a subject behind a position, in the order of the store's time.
+pub async fn audit_after(database: &Database, subject: &str, position: &str) -> Result<Vec<AuditRow>> {
+    let (micros, event_id) = position.split_once('/').unwrap_or(("0", ""));
+    let micros: i64 = micros.parse().unwrap_or(0);
+    let client = database.client().await?;
+    let rows = client
+        .query(
+            "SELECT (extract(epoch FROM queued_at) * 1000000)::bigint, event_id, occurred_at, event_type, application_id, \
+             session_id, actor, reason, request_id, detail, sealed FROM audit_events \
+             WHERE subject = $1 AND queued_at >= to_timestamp($2::bigint::numeric / 1000000) \
+             AND ((extract(epoch FROM queued_at) * 1000000)::bigint, event_id) > ($2, $3) \
+             ORDER BY queued_at, event_id LIMIT $4",
+            &[&subject, &micros, &event_id, &EXPORT_BATCH],
+        )
+        .await
+        .map_err(|error| classify(&error))?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let (micros, event_id): (i64, String) = (row.get(0), row.get(1));
+            let occurred_at: time::OffsetDateTime = row.get(2);
+            AuditRow {
+                position: format!("{micros}/{event_id}"),
+                queued_at: Timestamp::from_millis(micros / 1000),
+                event: AuditEvent {
+                    event_id,
+                    occurred_at: Timestamp::from_millis(
+                        i64::try_from(occurred_at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+                    ),
+                    event_type: row.get(3),
+                    application_id: row.get(4),
+                    subject: subject.to_owned(),
+                    session_id: row.get(5),
+                    actor: row.get(6),
+                    reason: row.get(7),
+                    request_id: row.get(8),
+                    detail: row.get::<_, Option<String>>(9).unwrap_or_default(),
+                    sealed: row.get::<_, Option<Vec<u8>>>(10).unwrap_or_default(),
+                },
+            }
+        })
+        .collect())
+}
+
+/// The next activities of a subject, as JSON, after so many.
+pub async fn activities_after(database: &Database, subject: &str, seen: i64) -> Result<Vec<String>> {
+    let client = database.client().await?;
+    if !has_activities(&client).await? {
+        return Ok(Vec::new());
+    }
+    let select = "SELECT to_jsonb(activity)::text FROM activity WHERE subject = $1 ORDER BY 1 OFFSET $2 LIMIT $3";
+    let rows = client.query(select, &[&subject, &seen, &EXPORT_BATCH]).await.map_err(|error| classify(&error))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
