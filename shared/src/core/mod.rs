@@ -4,7 +4,9 @@
 //! and holds the rule.
 
 pub mod access_token;
+pub mod activity;
 pub mod admission;
+pub mod analytics;
 pub mod application;
 pub mod application_key;
 pub mod assurance;

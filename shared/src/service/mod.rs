@@ -1,5 +1,7 @@
 //! One file per operation: load, decide in [`crate::core`], commit. No HTTP, no SDK types.
 
+pub mod activity;
+pub mod analytics;
 pub mod applications;
 pub mod audit_drain;
 pub mod authenticate;
@@ -20,6 +22,7 @@ pub mod key_store;
 pub mod list;
 pub mod lock;
 pub mod manage_applications;
+pub mod performance;
 pub mod possession;
 pub mod present;
 pub mod rate;

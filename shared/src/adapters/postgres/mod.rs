@@ -1,7 +1,9 @@
-//! PostgreSQL: the audit. Only jobs connect to it, never a request to `/sessions`.
+//! PostgreSQL: audit, roll-ups and activities. Only jobs write, and no request to `/sessions` connects to it.
 
+pub mod activity;
 pub mod audit;
 pub mod migrate;
+pub mod rollups;
 
 use crate::adapters::aws;
 use crate::clock;

@@ -77,6 +77,11 @@ pub fn rate(place: &Place) -> String {
     format!("r:{}:{}", hash_tag(place.bucket), place.digest)
 }
 
+/// Mirror of what a user has opted out of: one byte of bits ([`crate::core::privacy`]); absent when of nothing.
+pub fn privacy(slot: UserSlot) -> String {
+    format!("v:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+}
+
 /// A proof of possession that has been used.
 pub fn used_proof(bucket: Bucket, digest: &str) -> String {
     format!("j:{}:{digest}", hash_tag(bucket))
@@ -105,6 +110,7 @@ mod tests {
                 lock(&id), issued_fences(&id),
                 rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
                 used_proof(slot.bucket, &slot.tag.text()),
+                privacy(slot),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

@@ -18,6 +18,8 @@ local FORMAT = 2
 local ACTIVE, ENDED = 1, 2
 local QUARANTINED = 2
 local KEY_BOUND, SHARED = 1, 2
+-- A bit of a user's privacy: shared/src/core/privacy.rs.
+local OPTED_OUT_OF_ACTIVITY = 1
 local IDLE, ABSOLUTE, EVICTED, REUSE, REVOKE_ALL = 3, 4, 5, 6, 7
 local REASONS = {'user', 'admin', 'idle', 'absolute', 'evicted', 'reuse', 'revoke_all', 'token_revoked', 'device_removed',
   'device_blocked', 'risk'}
