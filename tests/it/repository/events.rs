@@ -66,6 +66,7 @@ fn status(function: &str, case: &str) -> u16 {
         }
         "delete-session" | "delete-user-sessions" | "unlock-session" => 204,
         "manage-device" if case == "remove.json" => 204,
+        "record-activity" => 202,
         _ => 200,
     }
 }
@@ -120,7 +121,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 32, "HTTP events");
+    assert_eq!(http, 34, "HTTP events");
 }
 
 /// Locks a session; the token.
@@ -198,6 +199,8 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             assert!(keys == Some(1) || document["issuer"] == stack.public_url.as_str(), "{document}");
         }
         "device-bound-session" => assert_eq!(response.cookies.len(), 1, "{response:?}"),
+        "record-activity" => assert_eq!(response.json(), json!({ "recorded": 1 })),
+        "query-analytics" => assert_eq!(response.json()["timeZone"], "Europe/Vienna"),
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }
