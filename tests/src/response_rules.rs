@@ -3,9 +3,10 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 14] = [
+pub const ALLOWED_HEADERS: [&str; 15] = [
     "allow",
     "cache-control",
+    "content-disposition",
     "content-type",
     "dpop-nonce",
     "etag",

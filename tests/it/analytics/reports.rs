@@ -183,6 +183,8 @@ async fn many_users_are_counted_within_the_stated_error() {
             id: format!("many-{number}"),
             user: number,
             session: number,
+            country: None,
+            device: None,
             at: start + Duration::seconds(i64::from(number) * 20),
             ..template.clone()
         })
