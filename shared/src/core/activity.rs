@@ -51,7 +51,8 @@ impl Activity {
                 None => return wrong("at", "must be an RFC 3339 instant".into()),
             },
         };
-        let bytes = properties.as_ref().map_or(0, |properties| serde_json::to_string(properties).map_or(0, |t| t.len()));
+        let bytes =
+            properties.as_ref().map_or(0, |properties| serde_json::to_string(properties).map_or(0, |t| t.len()));
         if bytes > ACTIVITY_PROPERTIES_BYTES_MAX {
             return wrong("properties", format!("must be at most {ACTIVITY_PROPERTIES_BYTES_MAX} bytes of JSON"));
         }

@@ -22,12 +22,7 @@ pub async fn record_activity(
     rate::watch(service, inbound, record(service, inbound, session, activities)).await
 }
 
-async fn record(
-    service: &Service,
-    inbound: &Inbound,
-    session: SessionId,
-    activities: Vec<Activity>,
-) -> Result<usize> {
+async fn record(service: &Service, inbound: &Inbound, session: SessionId, activities: Vec<Activity>) -> Result<usize> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;

@@ -4,8 +4,8 @@ use super::authenticate;
 use super::inbound::Inbound;
 use super::rate;
 use super::runtime::Service;
-use crate::adapters::postgres::rollups::{self, Found, Spans};
 use crate::adapters::postgres::Database;
+use crate::adapters::postgres::rollups::{self, Found, Spans};
 use crate::core::analytics::grain::{Span, cover};
 use crate::core::analytics::query::{Query, Report};
 use crate::core::analytics::report::{
@@ -178,7 +178,8 @@ impl Source<'_> {
 
 /// A counter of one time, over all its keys.
 fn sum(counts: &Found<i64>, slot: usize, metric: Metric) -> i64 {
-    let of_metric = |((other, name, _), _): &(&(usize, String, String), &i64)| *other == slot && name == metric.as_str();
+    let of_metric =
+        |((other, name, _), _): &(&(usize, String, String), &i64)| *other == slot && name == metric.as_str();
     let from = (slot, metric.as_str().to_owned(), String::new());
     counts.range(from..).take_while(of_metric).map(|(_, count)| count).sum()
 }

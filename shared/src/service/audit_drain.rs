@@ -170,9 +170,7 @@ async fn seal_personal_fields(drain: &Drain, batch: &mut Batch) -> Result<()> {
         let event = &mut queued.event;
         if let (Some(attributes), Some(key)) = (&queued.attributes, keys.get(&event.subject)) {
             let fields = Personal::of(attributes);
-            event.sealed = fields
-                .seal(key, random::bytes()?, &event.subject, &event.event_id)
-                .ok_or_else(failed)?;
+            event.sealed = fields.seal(key, random::bytes()?, &event.subject, &event.event_id).ok_or_else(failed)?;
         }
     }
     for queued in &mut batch.activities {

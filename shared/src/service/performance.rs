@@ -67,7 +67,15 @@ impl Performance {
         let Ok(bucket) = random::bytes::<2>() else { return };
         let bucket = Bucket::wrapping(u16::from_be_bytes(bucket));
         let mut command = cmd("XADD");
-        command.arg(keys::outbox(bucket)).arg("*").arg("i").arg(&entry.id).arg("t").arg(SAMPLE).arg("y").arg(&entry.text);
+        command
+            .arg(keys::outbox(bucket))
+            .arg("*")
+            .arg("i")
+            .arg(&entry.id)
+            .arg("t")
+            .arg(SAMPLE)
+            .arg("y")
+            .arg(&entry.text);
         // Boxed: it lies inside the future of every request.
         let sent = Box::pin(self.state.command(&command));
         match tokio::time::timeout(Duration::from_millis(SAMPLE_MILLIS_MAX), sent).await {

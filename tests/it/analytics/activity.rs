@@ -96,7 +96,10 @@ async fn what_can_not_be_recorded_is_refused_and_others_sessions_do_not_exist() 
         (json!({ "activities": [{ "name": "a" }, { "name": "b", "at": "soon" }] }), "activities[1].at"),
         (json!({ "activities": [{ "name": "b", "at": at(120) }] }), "activities[0].at"),
         (json!({ "activities": [{ "name": "b", "at": at(-120) }] }), "activities"),
-        (json!({ "activities": [{ "name": "b", "properties": { "x": "y".repeat(1024) } }] }), "activities[0].properties"),
+        (
+            json!({ "activities": [{ "name": "b", "properties": { "x": "y".repeat(1024) } }] }),
+            "activities[0].properties",
+        ),
         (json!({ "activities": [{ "name": "b", "userId": "ada" }] }), "activities[0].userId"),
     ];
     for (body, field) in refused {
@@ -126,7 +129,8 @@ async fn an_application_that_shares_a_session_records_for_itself() {
     let stack = Stack::builder().with_clock().with_database().start().await;
     let group = &stack.app.record["groupId"];
     let session = stack.app.start_session("ada").await;
-    for (scopes, status) in [(["sessions:create", "sessions:read"], 403), (["sessions:create", "sessions:write"], 202)] {
+    for (scopes, status) in [(["sessions:create", "sessions:read"], 403), (["sessions:create", "sessions:write"], 202)]
+    {
         let related = json!({ "name": "Related", "scopes": scopes, "groupId": group });
         let related = stack.create_application(related).await;
         let share = stack.app.request("POST", &format!("/sessions/{}/share", session.session_id));

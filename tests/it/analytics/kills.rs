@@ -4,8 +4,14 @@ use integration_tests::{Stack, eventually, json};
 use std::sync::Arc;
 
 /// Where a drainer dies: before and behind every step that counts, most of all between commit and acknowledgement.
-const DATABASE_POINTS: [&[u8]; 6] =
-    [b"pg_advisory_xact_lock", b"rollup_counts", b"INSERT INTO rollup_distinct", b"COPY activity", b"COMMIT", b"COMMIT"];
+const DATABASE_POINTS: [&[u8]; 6] = [
+    b"pg_advisory_xact_lock",
+    b"rollup_counts",
+    b"INSERT INTO rollup_distinct",
+    b"COPY activity",
+    b"COMMIT",
+    b"COMMIT",
+];
 
 /// What killed drains have counted is what one drain counts that nobody disturbs.
 #[tokio::test]

@@ -67,7 +67,8 @@ async fn what_could_not_be_told_is_kept() {
     stack.app.get(&session.session_id).await.expect(200);
     stack.run_write_audit().await;
     let client = stack.database().connect().await;
-    let told = error_rate(&client, Timestamp::from_millis(0), Timestamp::from_seconds(FAR_SECONDS)).await.expect("an answer");
+    let told =
+        error_rate(&client, Timestamp::from_millis(0), Timestamp::from_seconds(FAR_SECONDS)).await.expect("an answer");
     let (rate, requests) = told.expect("requests");
     assert_eq!(requests, 3);
     assert!((rate - 1.0 / 3.0).abs() < 1e-9, "{rate}");

@@ -81,7 +81,8 @@ pub(crate) fn traffic(seed: u64, application: &str, sessions: u32) -> Vec<Fact> 
         }
         if random.random_bool(0.7) {
             at += Duration::milliseconds(random.random_range(1..40 * 3_600_000));
-            let (reason, actor) = [("user", "holder"), ("idle", "service"), ("reuse", "holder")][random.random_range(0..3)];
+            let (reason, actor) =
+                [("user", "holder"), ("idle", "service"), ("reuse", "holder")][random.random_range(0..3)];
             facts.push(Fact { reason, actor, country, device, began: Some(began), ..fact(90, at, "session.ended") });
         }
     }

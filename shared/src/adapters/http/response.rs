@@ -2,7 +2,9 @@
 
 use crate::service::device_bound::{COOKIE, COOKIE_ATTRIBUTES, Cookie};
 use lambda_http::Body;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use lambda_http::http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
+};
 use lambda_http::http::{Response, StatusCode};
 use serde::Serialize;
 

@@ -77,16 +77,8 @@ fn months(instants: impl Iterator<Item = Timestamp>) -> BTreeSet<Date> {
 }
 
 async fn copy(transaction: &Transaction<'_>, batches: &[QueuedActivity]) -> Result<()> {
-    const COLUMNS: [Type; 8] = [
-        Type::TEXT,
-        Type::TIMESTAMPTZ,
-        Type::TIMESTAMPTZ,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::BYTEA,
-    ];
+    const COLUMNS: [Type; 8] =
+        [Type::TEXT, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::BYTEA];
     let sink = transaction
         .copy_in(
             "COPY activity (activity_id, queued_at, occurred_at, application_id, subject, session_id, name, sealed) \

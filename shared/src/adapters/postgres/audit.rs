@@ -79,7 +79,8 @@ impl<'a> Chain<'a> {
         let fresh = self.without_known(batch.events).await?;
         let written = if fresh.is_empty() { 0 } else { self.copy(&fresh).await? };
         let activities = activity::write(&self.transaction, batch.activities).await?;
-        let samples: Vec<_> = batch.samples.iter().map(|queued| (queued.sample_id.as_str(), queued.queued_at)).collect();
+        let samples: Vec<_> =
+            batch.samples.iter().map(|queued| (queued.sample_id.as_str(), queued.queued_at)).collect();
         let mut uncounted = rollups::fresh_samples(&self.transaction, &samples).await?;
         let mut increments = Increments::default();
         for queued in &fresh {

@@ -238,8 +238,9 @@ pub async fn distinct(client: &Client, application: &str, spans: &Spans, metrics
     for row in read(client, &read_sketches("rollup_distinct"), application, spans, metrics).await? {
         let set = match found.entry(place(&row)) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => entry
-                .insert(Distinct::new().ok_or_else(|| Error::Internal("a distinct count can not be made".into()))?),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(Distinct::new().ok_or_else(|| Error::Internal("a distinct count can not be made".into()))?)
+            }
         };
         readable(set.merge(row.get(3)))?;
     }

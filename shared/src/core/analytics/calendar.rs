@@ -25,8 +25,7 @@ pub enum Interval {
 
 impl Interval {
     /// Every interval.
-    pub const ALL: [Interval; 5] =
-        [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week, Interval::Month];
+    pub const ALL: [Interval; 5] = [Interval::Minute, Interval::Hour, Interval::Day, Interval::Week, Interval::Month];
 
     /// The word of the parameter.
     pub fn as_str(self) -> &'static str {
@@ -71,7 +70,9 @@ impl Zone {
     }
 
     fn at(&self, instant: Timestamp) -> Option<ZonedDateTime> {
-        jiff::Timestamp::from_millisecond(instant.millis()).ok().map(|instant| instant.to_zoned_datetime(self.0.clone()))
+        jiff::Timestamp::from_millisecond(instant.millis())
+            .ok()
+            .map(|instant| instant.to_zoned_datetime(self.0.clone()))
     }
 
     fn midnight(&self, date: Date) -> Option<ZonedDateTime> {

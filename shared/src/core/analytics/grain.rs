@@ -29,8 +29,7 @@ pub enum Grain {
 
 impl Grain {
     /// Every grain, the shortest first.
-    pub const ALL: [Grain; 6] =
-        [Grain::Minute, Grain::Quarter, Grain::Hour, Grain::SixHours, Grain::Day, Grain::Month];
+    pub const ALL: [Grain; 6] = [Grain::Minute, Grain::Quarter, Grain::Hour, Grain::SixHours, Grain::Day, Grain::Month];
 
     /// The number in the database.
     pub fn code(self) -> i16 {

@@ -1,11 +1,11 @@
 //! What a batch of events adds to the roll-ups: counted in memory at the shortest grain, folded into the longer ones once
 //! per row and not once per event.
 
+use super::UNKNOWN;
 use super::distinct::{Distinct, digest};
 use super::grain::Grain;
 use super::sample::{ANSWERS, Sample};
 use super::spread::Spread;
-use super::UNKNOWN;
 use crate::core::attributes::Attributes;
 use crate::core::audit::AuditEvent;
 use crate::core::time::Timestamp;

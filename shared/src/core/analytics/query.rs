@@ -263,9 +263,10 @@ mod tests {
     fn dates_are_those_of_the_zone() {
         let vienna = [("from", "2026-03-29"), ("to", "2026-03-30"), ("timeZone", "Europe/Vienna")];
         let query = parse(Report::Devices, &vienna).expect("a query");
-        assert_eq!((query.from().to_string(), query.to().to_string()), (
-            "2026-03-28T23:00:00.000Z".into(), "2026-03-29T22:00:00.000Z".into()
-        ));
+        assert_eq!(
+            (query.from().to_string(), query.to().to_string()),
+            ("2026-03-28T23:00:00.000Z".into(), "2026-03-29T22:00:00.000Z".into())
+        );
     }
 
     #[test]

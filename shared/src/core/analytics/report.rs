@@ -125,7 +125,14 @@ impl Rows {
     fn columns(&self) -> &'static [&'static str] {
         match self {
             Rows::Activity(_) => &[
-                "start", "created", "ended", "refreshed", "activities", "activeUsers", "activeSessions", "openSessions",
+                "start",
+                "created",
+                "ended",
+                "refreshed",
+                "activities",
+                "activeUsers",
+                "activeSessions",
+                "openSessions",
             ],
             Rows::Durations(_) => {
                 &["key", "count", "meanSeconds", "p50Seconds", "p90Seconds", "p95Seconds", "p99Seconds"]
@@ -171,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_has_a_header_and_no_formulas() {
+    fn asvs_1_2_10_files_have_a_header_and_no_formulas() {
         let rows = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\0x", "a,\"b\"", "plain"];
         let rows = rows.map(|country| CountryRow { country: country.into(), sessions: -1, users: 2 });
         let text = Rows::Geography(rows.to_vec()).csv().expect("text");

@@ -84,9 +84,7 @@ pub fn recorded(reply: Value) -> Reply<Recorded> {
         "missing" => Recorded::Missing,
         "scope" => Recorded::NotShared,
         "ended" | "lapsed" => Recorded::Ended(reason(second)?),
-        "unjudged" => {
-            Recorded::Unjudged { record: Box::new(record(second)?), history: bytes(reply.get(2))?.to_vec() }
-        }
+        "unjudged" => Recorded::Unjudged { record: Box::new(record(second)?), history: bytes(reply.get(2))?.to_vec() },
         "moved" => Recorded::Moved,
         _ => return Err(UnexpectedReply),
     })
