@@ -224,7 +224,11 @@ fn parse(bucket: Bucket, entry: &StreamId) -> Option<Queued> {
         ACTIVITY => parse_activity(bucket, entry, queued_at).map(Queued::Activity),
         sample::SAMPLE => {
             let samples = sample::parse(&entry.get::<String>("y")?)?;
-            Some(Queued::Sample(QueuedSample { sample_id: entry.get("i").filter(storable_id)?, queued_at, samples }))
+            Some(Queued::Sample(QueuedSample {
+                sample_id: entry.get::<String>("i").filter(|id| storable(id))?,
+                queued_at,
+                samples,
+            }))
         }
         _ => parse_event(bucket, entry, queued_at).map(|event| Queued::Event(Box::new(event))),
     }
@@ -289,10 +293,6 @@ fn parse_event(bucket: Bucket, entry: &StreamId, queued_at: Timestamp) -> Option
             sealed: Vec::new(),
         },
     })
-}
-
-fn storable_id(text: &String) -> bool {
-    storable(text)
 }
 
 /// One text that PostgreSQL refuses would stop its whole batch, for ever.
