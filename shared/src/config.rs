@@ -2,6 +2,7 @@
 
 use crate::core::alerts::Thresholds;
 use crate::core::metrics::Origin;
+use crate::limits::{ACTIVITY_RETENTION_MONTHS_DEFAULT, AUDIT_RETENTION_MONTHS_DEFAULT};
 
 /// How to reach Redis.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ pub struct PostgresConfig {
     pub ca_pem: Option<Vec<u8>>,
     /// Months of audit that are kept.
     pub audit_retention_months: u32,
+    /// Months of activities that are kept.
+    pub activity_retention_months: u32,
 }
 
 /// Where addresses are.
@@ -198,20 +201,20 @@ impl Tables {
 }
 
 impl PostgresConfig {
-    /// Reads `DATABASE_*` and `AUDIT_RETENTION_MONTHS`.
+    /// Reads `DATABASE_*`, `AUDIT_RETENTION_MONTHS` and `ACTIVITY_RETENTION_MONTHS`.
     pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
         let url = required(source, "DATABASE_URL")?;
-        let default = crate::limits::AUDIT_RETENTION_MONTHS_DEFAULT;
-        let months = source.get("AUDIT_RETENTION_MONTHS").map_or(Ok(default), |text| text.parse());
-        let audit_retention_months = months
-            .ok()
-            .filter(|months| (1..=120).contains(months))
-            .ok_or_else(|| ConfigError { variable: "AUDIT_RETENTION_MONTHS", problem: "must be 1 to 120".into() })?;
+        let months = |variable: &'static str, default: u32| {
+            let months = source.get(variable).map_or(Ok(default), |text| text.parse());
+            let months = months.ok().filter(|months| (1..=120).contains(months));
+            months.ok_or_else(|| ConfigError { variable, problem: "must be 1 to 120".into() })
+        };
         Ok(PostgresConfig {
             url,
             iam: flag(source, "DATABASE_IAM")?,
             ca_pem: file(source, "DATABASE_CA_FILE")?,
-            audit_retention_months,
+            audit_retention_months: months("AUDIT_RETENTION_MONTHS", AUDIT_RETENTION_MONTHS_DEFAULT)?,
+            activity_retention_months: months("ACTIVITY_RETENTION_MONTHS", ACTIVITY_RETENTION_MONTHS_DEFAULT)?,
         })
     }
 }

@@ -188,6 +188,37 @@ pub const SWEEP_CONCURRENCY: usize = 64;
 /// Default months of audit kept.
 pub const AUDIT_RETENTION_MONTHS_DEFAULT: u32 = 13;
 
+/// Activities in one request.
+pub const ACTIVITIES_MAX: usize = 100;
+/// Name of an activity.
+pub const ACTIVITY_NAME_BYTES_MAX: usize = 64;
+/// Properties of an activity, as JSON.
+pub const ACTIVITY_PROPERTIES_BYTES_MAX: usize = 1024;
+/// Default months of activities kept.
+pub const ACTIVITY_RETENTION_MONTHS_DEFAULT: u32 = 13;
+
+/// Earliest instant that analytics tell of: 1 January 2020. Since then every offset of every zone is a multiple of a quarter
+/// of an hour.
+pub const ANALYTICS_FROM_SECONDS_MIN: i64 = 1_577_836_800;
+/// Minutes of a report by the minute; older ones are not kept.
+pub const ANALYTICS_MINUTES_MAX: usize = 48 * 60;
+/// Hours of a report by the hour; one of its days may have 25.
+pub const ANALYTICS_HOURS_MAX: usize = 31 * 24 + 1;
+/// Days of a report by the day.
+pub const ANALYTICS_DAYS_MAX: usize = 400;
+/// Weeks of a report by the week.
+pub const ANALYTICS_WEEKS_MAX: usize = 260;
+/// Months of a report by the month.
+pub const ANALYTICS_MONTHS_MAX: usize = 60;
+/// How long minutes are kept, with an hour on top for reports that are under way.
+pub const ANALYTICS_MINUTES_KEEP_SECONDS: u64 = 49 * 3600;
+/// How long a sample is remembered: one that comes again within it is counted once.
+pub const SAMPLE_KEEP_SECONDS: u64 = 8 * 24 * 3600;
+/// How often an environment tells what it has measured, at most.
+pub const SAMPLE_SECONDS: u64 = 60;
+/// What telling it may take of a request.
+pub const SAMPLE_MILLIS_MAX: u64 = 200;
+
 /// Receivers of one application.
 pub const RECEIVERS_MAX: usize = 10;
 /// Attempts of one delivery; `core::backoff` spreads them over a day.

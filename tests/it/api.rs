@@ -79,7 +79,7 @@ fn refused_fields(response: &Response) -> Vec<String> {
 }
 
 /// All that tells two responses apart, the request's own id and the caller's own count of requests aside.
-fn face(response: &Response) -> (u16, BTreeMap<String, String>, String) {
+pub(crate) fn face(response: &Response) -> (u16, BTreeMap<String, String>, String) {
     let mut headers = response.headers.clone();
     for own in ["x-request-id", "ratelimit", "ratelimit-policy"] {
         headers.remove(own);

@@ -1,5 +1,6 @@
 //! The one test binary: it links once and runs every suite in parallel.
 
+mod analytics;
 mod api;
 mod audit;
 mod browser;

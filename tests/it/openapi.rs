@@ -1,5 +1,6 @@
 //! The OpenAPI document against the template, the code, and real responses of every operation.
 
+mod answers_analytics;
 mod answers_audit;
 mod answers_browsers;
 mod answers_devices;

@@ -121,6 +121,26 @@ async fn a_read_is_one_round_trip_and_two_when_activity_is_due() {
     costs(&stack, "activity recorded", get(app, &short), 200, Cost::redis(1)).await;
 }
 
+/// Beyond its own, an environment's request costs one trip more when it tells what it has measured: once a minute at most.
+#[tokio::test]
+async fn recording_activities_is_one_round_trip_and_telling_measurements_another_once_a_minute() {
+    let stack = counted().await;
+    let session = stack.app.start_session("ada").await;
+    let record = stack.app.request("POST", &format!("/sessions/{}/activity", session.session_id));
+    let record = record.json(&json!({ "activities": [{ "name": "a" }, { "name": "b", "properties": { "c": 1 } }] }));
+    record.clone().send().await.expect(202);
+    record.clone().bearer(&session.access_token).send().await.expect(202);
+    costs(&stack, "application", record.clone(), 202, Cost::redis(1)).await;
+    costs(&stack, "holder", record.clone().bearer(&session.access_token), 202, Cost::redis(1)).await;
+    stack.advance(Duration::from_secs(55));
+    costs(&stack, "within a minute", record.clone(), 202, Cost::redis(1)).await;
+    stack.advance(Duration::from_secs(10));
+    let (response, cost) = cost(&stack, record.clone()).await;
+    response.expect(202);
+    assert_eq!(cost.redis_round_trips, 2, "a minute after the first");
+    costs(&stack, "told just now", record, 202, Cost::redis(1)).await;
+}
+
 #[tokio::test]
 async fn a_creation_is_one_round_trip() {
     let stack = counted().await;

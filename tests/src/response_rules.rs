@@ -3,9 +3,10 @@
 use crate::response::Response;
 
 /// Headers a response may carry. Anything else leaks something or was never decided on.
-pub const ALLOWED_HEADERS: [&str; 17] = [
+pub const ALLOWED_HEADERS: [&str; 18] = [
     "allow",
     "cache-control",
+    "content-disposition",
     "content-security-policy",
     "content-type",
     "cross-origin-opener-policy",

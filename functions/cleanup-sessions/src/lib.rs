@@ -1,9 +1,10 @@
-//! Scheduled: ends what has expired, applies the revocation ledger, finishes erasures, keeps the audit's partitions.
+//! Scheduled: ends what has expired, applies the revocation ledger, finishes erasures, keeps partitions of audit and
+//! activities, forgets minutes.
 
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use shared::adapters::jobs::{BucketRange, flag, serve, work_until};
-use shared::adapters::postgres::{self, audit};
+use shared::adapters::postgres::{self, activity, audit, rollups};
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::error::Result;
@@ -52,6 +53,10 @@ async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Cleaned> {
         let database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
         audit::ensure_coming_partitions(&database, clock::now()).await?;
         cleaned.dropped_partitions = audit::apply_retention(&database, months, clock::now()).await?;
+        activity::ensure_coming_partitions(&database, clock::now()).await?;
+        cleaned.dropped_partitions +=
+            activity::apply_retention(&database, job.database.activity_retention_months, clock::now()).await?;
+        rollups::forget(&database, clock::now()).await?;
     }
     Ok(cleaned)
 }

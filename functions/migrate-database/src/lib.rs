@@ -4,8 +4,8 @@ use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use shared::adapters::jobs::serve;
 use shared::adapters::postgres;
-use shared::adapters::postgres::audit::ensure_coming_partitions;
 use shared::adapters::postgres::migrate::{Migrated, migrate};
+use shared::adapters::postgres::{activity, audit};
 use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::error::Result;
@@ -23,6 +23,7 @@ async fn run(database: &PostgresConfig, aws: &AwsConfig) -> Result<Migrated> {
     let now = clock::now();
     let mut client = postgres::connect(database, Some(aws), now).await?;
     let migrated = migrate(&mut client).await?;
-    ensure_coming_partitions(&client, now).await?;
+    audit::ensure_coming_partitions(&client, now).await?;
+    activity::ensure_coming_partitions(&client, now).await?;
     Ok(migrated)
 }

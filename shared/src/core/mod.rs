@@ -4,8 +4,10 @@
 //! and holds the rule.
 
 pub mod access_token;
+pub mod activity;
 pub mod admission;
 pub mod alerts;
+pub mod analytics;
 pub mod application;
 pub mod application_key;
 pub mod assurance;

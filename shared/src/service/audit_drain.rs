@@ -9,11 +9,14 @@ use super::key_store::KeyStore;
 use super::receivers::Receivers;
 use super::state::State;
 use super::subject_keys::SubjectKeys;
+use crate::adapters::postgres::activity::QueuedActivity;
 use crate::adapters::postgres::alerts;
-use crate::adapters::postgres::audit::{Chain, QueuedEvent};
+use crate::adapters::postgres::audit::{Batch, Chain, QueuedEvent, QueuedSample};
 use crate::adapters::redis::keys;
 use crate::clock;
+use crate::core::activity::{self, ACTIVITY, Activity};
 use crate::core::alerts::{Rule, watched};
+use crate::core::analytics::sample;
 use crate::core::attributes::Attributes;
 use crate::core::audit::AuditEvent;
 use crate::core::audit_personal::Personal;
@@ -191,20 +194,26 @@ async fn drain_group(
     let share = (AUDIT_BATCH / busy.len().max(1)).clamp(1, AUDIT_BATCH_PER_BUCKET);
     let outboxes = try_join_all(busy.iter().map(|bucket| read(state, *bucket, passed.get(bucket), share))).await?;
     let full = outboxes.iter().any(|entries| entries.len() == share);
-    let mut events = Vec::new();
+    let mut batch = Batch::default();
     let mut taken: Vec<(Bucket, Vec<String>)> = Vec::new();
     for (bucket, entries) in busy.iter().zip(outboxes) {
         let mut ids = Vec::with_capacity(entries.len());
         for entry in entries {
             match parse(*bucket, &entry) {
-                Some(event) => {
-                    if first_look {
-                        drained.lag.seen(event.queued_at);
+                Some(queued) => {
+                    if first_look && let Some(at) = queued_at(&entry) {
+                        drained.lag.seen(at);
                     }
-                    for rule in watched(&event.event.event_type, &event.event.reason) {
-                        *drained.watched.entry(rule).or_default() += 1;
+                    match queued {
+                        Queued::Event(event) => {
+                            for rule in watched(&event.event.event_type, &event.event.reason) {
+                                *drained.watched.entry(rule).or_default() += 1;
+                            }
+                            batch.events.push(*event);
+                        }
+                        Queued::Activity(activity) => batch.activities.push(activity),
+                        Queued::Sample(sample) => batch.samples.push(sample),
                     }
-                    events.push(event);
                     ids.push(entry.id);
                 }
                 None => {
@@ -215,13 +224,14 @@ async fn drain_group(
         }
         taken.push((*bucket, ids));
     }
-    if !events.is_empty() {
+    let count = batch.events.len() + batch.activities.len() + batch.samples.len();
+    if count > 0 {
         // In the order of the store's time, so that a month ends at one place of the chain and not once per bucket.
-        events.sort_by_key(|queued| queued.queued_at);
-        drained.taken += events.len() as u64;
-        seal_personal_fields(drain, &mut events).await?;
-        let waiting = drain.receivers.waiting(events.iter().map(|queued| &queued.event)).await?;
-        drained.written += chain.append(events).await?;
+        batch.events.sort_by_key(|queued| queued.queued_at);
+        drained.taken += count as u64;
+        seal_personal_fields(drain, &mut batch).await?;
+        let waiting = drain.receivers.waiting(batch.events.iter().map(|queued| &queued.event)).await?;
+        drained.written += chain.append(batch).await?;
         drained.handed_over += drain.receivers.hand_over(waiting).await?;
         try_join_all(taken.iter().map(|(bucket, ids)| acknowledge(state, *bucket, ids))).await?;
     }
@@ -233,23 +243,37 @@ fn queued_at(entry: &StreamId) -> Option<Timestamp> {
     entry.id.split_once('-').and_then(|(millis, _)| instant(millis.parse().ok()?))
 }
 
-/// Seals what of the events is personal under the keys of their subjects. An end tells nothing of a person that the
-/// beginning did not.
-async fn seal_personal_fields(drain: &Drain, events: &mut [QueuedEvent]) -> Result<()> {
+/// Seals what of the events and activities is personal under the keys of their subjects. An end tells nothing of a person
+/// that the beginning did not.
+async fn seal_personal_fields(drain: &Drain, batch: &mut Batch) -> Result<()> {
     let personal = |queued: &QueuedEvent| queued.attributes.is_some() && queued.began_at.is_none();
-    let subjects: BTreeSet<String> =
-        events.iter().filter(|queued| personal(queued)).map(|queued| queued.event.subject.clone()).collect();
+    let events = batch.events.iter().filter(|queued| personal(queued)).map(|queued| &queued.event.subject);
+    let telling = |queued: &&QueuedActivity| queued.activities.iter().any(|activity| activity.properties.is_some());
+    let activities = batch.activities.iter().filter(telling).map(|queued| &queued.subject);
+    let subjects: BTreeSet<String> = events.chain(activities).cloned().collect();
     let subjects = subjects.iter().map(String::as_str).collect();
     // Boxed: the futures of the SDK are deep.
     let keys = Box::pin(drain.subject_keys.for_writing(&drain.keys, &subjects)).await?;
-    for queued in events.iter_mut().filter(|queued| personal(queued)) {
+    let failed = || Error::Internal("sealing failed".into());
+    for queued in batch.events.iter_mut().filter(|queued| personal(queued)) {
         let event = &mut queued.event;
         if let (Some(attributes), Some(key)) = (&queued.attributes, keys.get(&event.subject)) {
             let fields = Personal::of(attributes);
-            event.sealed = fields
-                .seal(key, random::bytes()?, &event.subject, &event.event_id)
-                .ok_or_else(|| Error::Internal("sealing failed".into()))?;
+            event.sealed = fields.seal(key, random::bytes()?, &event.subject, &event.event_id).ok_or_else(failed)?;
         }
+    }
+    for queued in &mut batch.activities {
+        let mut sealed = Vec::with_capacity(queued.activities.len());
+        for (place, activity) in queued.activities.iter().enumerate() {
+            sealed.push(match (&activity.properties, keys.get(&queued.subject)) {
+                (Some(properties), Some(key)) => {
+                    let id = queued.activity_id(place);
+                    activity::seal(key, random::bytes()?, &queued.subject, &id, properties).ok_or_else(failed)?
+                }
+                _ => Vec::new(),
+            });
+        }
+        queued.sealed = sealed;
     }
     Ok(())
 }
@@ -274,8 +298,49 @@ async fn acknowledge(state: &State, bucket: Bucket, ids: &[String]) -> Result<()
     Ok(())
 }
 
-/// An outbox entry as an event; fields are those that `record.lua` writes.
-fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
+/// An entry of an outbox.
+enum Queued {
+    Event(Box<QueuedEvent>),
+    Activity(QueuedActivity),
+    Sample(QueuedSample),
+}
+
+/// An outbox entry by its kind. Activities and samples carry no `c`, so a release that does not know them leaves them.
+fn parse(bucket: Bucket, entry: &StreamId) -> Option<Queued> {
+    let queued_at = queued_at(entry)?;
+    match entry.get::<String>("t")?.as_str() {
+        ACTIVITY => parse_activity(bucket, entry, queued_at).map(Queued::Activity),
+        sample::SAMPLE => {
+            let samples = sample::parse(&entry.get::<String>("y")?)?;
+            Some(Queued::Sample(QueuedSample {
+                sample_id: entry.get::<String>("i").filter(|id| storable(id))?,
+                queued_at,
+                samples,
+            }))
+        }
+        _ => parse_event(bucket, entry, queued_at).map(|event| Queued::Event(Box::new(event))),
+    }
+}
+
+/// What `activity.lua` writes.
+fn parse_activity(bucket: Bucket, entry: &StreamId, queued_at: Timestamp) -> Option<QueuedActivity> {
+    let field = |name: &str| entry.get::<String>(name).filter(|text| storable(text));
+    let activities: Vec<Activity> = serde_json::from_str(&entry.get::<String>("y")?).ok()?;
+    let good = |activity: &Activity| storable(&activity.name) && instant(activity.at_millis).is_some();
+    (!activities.is_empty() && activities.iter().all(good)).then_some(())?;
+    Some(QueuedActivity {
+        entry_id: field("i")?,
+        queued_at,
+        application_id: field("a")?,
+        subject: format!("{bucket}.{}", field("u")?),
+        session_id: SessionId::from_key_text(bucket, &field("s")?)?.to_string(),
+        activities,
+        sealed: Vec::new(),
+    })
+}
+
+/// What `record.lua` writes.
+fn parse_event(bucket: Bucket, entry: &StreamId, queued_at: Timestamp) -> Option<QueuedEvent> {
     let field = |name: &str| entry.get::<String>(name).filter(|text| storable(text));
     let common: HashMap<String, serde_json::Value> = serde_json::from_str(&field("c")?).ok()?;
     let word = |name: &str| match common.get(name) {
@@ -298,7 +363,7 @@ fn parse(bucket: Bucket, entry: &StreamId) -> Option<QueuedEvent> {
     Some(QueuedEvent {
         attributes,
         began_at,
-        queued_at: queued_at(entry)?,
+        queued_at,
         event: AuditEvent {
             event_id: field("i")?,
             occurred_at: instant(common.get("at")?.as_i64()?)?,

@@ -132,6 +132,7 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
 /// Authenticates a caller without a rate limit: logging out always works.
 pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
     let caller = recognise(service, inbound).await?;
+    inbound.notes.set_application(&caller.application().application_id);
     let _ = inbound.account.set(Account::of(&caller)?);
     Ok(caller)
 }
@@ -163,6 +164,7 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
 /// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
 pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
     let caller = Caller::Application(recognise_client(service, inbound).await?);
+    inbound.notes.set_application(&caller.application().application_id);
     let _ = inbound.account.set(Account::of(&caller)?);
     Ok(caller.application().clone())
 }

@@ -8,7 +8,7 @@ use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::time::Timestamp;
 use crate::error::Result;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A request as every operation sees it.
 pub struct Inbound {
@@ -45,20 +45,41 @@ pub struct Target {
     pub proof: Option<String>,
 }
 
-/// Header fields that an operation wants its answer to carry, whether it succeeds or fails.
+/// What an operation tells of its request, whether it succeeds or fails: header fields that the answer should carry, and the
+/// application that called.
 #[derive(Clone, Default)]
-pub struct Notes(Arc<Mutex<Vec<(&'static str, String)>>>);
+pub struct Notes(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    fields: Vec<(&'static str, String)>,
+    application: String,
+}
 
 impl Notes {
     /// Adds a field; a later one of the same name replaces it.
     pub fn set(&self, name: &'static str, value: impl Into<String>) {
-        let mut fields = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fields = &mut self.noted().fields;
         fields.retain(|(other, _)| *other != name);
         fields.push((name, value.into()));
     }
 
     /// The fields so far.
     pub fn all(&self) -> Vec<(&'static str, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.noted().fields.clone()
+    }
+
+    /// The request is of this application.
+    pub fn set_application(&self, application_id: &str) {
+        application_id.clone_into(&mut self.noted().application);
+    }
+
+    /// The application that called; empty when it is not known.
+    pub fn application(&self) -> String {
+        self.noted().application.clone()
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

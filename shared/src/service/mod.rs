@@ -1,6 +1,8 @@
 //! One file per operation: load, decide in [`crate::core`], commit. No HTTP, no SDK types.
 
+pub mod activity;
 pub mod alerts;
+pub mod analytics;
 pub mod anchors;
 pub mod applications;
 pub mod audit_drain;
@@ -24,6 +26,7 @@ pub mod key_store;
 pub mod list;
 pub mod lock;
 pub mod manage_applications;
+pub mod performance;
 pub mod possession;
 pub mod present;
 pub mod privacy;

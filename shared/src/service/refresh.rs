@@ -105,6 +105,9 @@ pub async fn present_token(
             (inbound.client.clone(), owner, true)
         }
     };
+    if let Some(owner) = &owner {
+        inbound.notes.set_application(&owner.application_id);
+    }
     let jkt = match inbound.target.proof {
         None => None,
         Some(_) => {

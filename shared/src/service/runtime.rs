@@ -3,6 +3,7 @@
 use super::applications::ApplicationCache;
 use super::caches::{OpenedData, VerifiedTokens};
 use super::key_store::KeyStore;
+use super::performance;
 use super::rate::Limiter;
 use super::state::State;
 use crate::adapters::aws::Aws;
@@ -25,6 +26,7 @@ use crate::core::keyring::Purpose;
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::random;
+use std::sync::Arc;
 
 /// The service as request functions use it.
 pub struct Service {
@@ -35,7 +37,7 @@ pub struct Service {
     /// Keys.
     pub keys: KeyStore,
     /// Session state.
-    pub state: State,
+    pub state: Arc<State>,
     /// The revocation ledger.
     pub ledger: Revocations,
     /// User epochs and states.
@@ -67,11 +69,13 @@ impl Service {
             _ => Some(Kms::new(aws.kms(), kms_key_id(source)?, stack_name(source)?)),
         };
         let ledger = Revocations::new(dynamodb.clone(), tables.revocations);
+        let state = Arc::new(State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())));
+        performance::measure(state.clone());
         Ok(Service {
             issuer: public_url(source)?,
             applications: ApplicationCache::new(Applications::new(dynamodb.clone(), tables.applications)),
             keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms),
-            state: State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())),
+            state,
             ledger,
             users: Users::new(dynamodb.clone(), tables.users),
             devices: Devices::new(dynamodb, tables.devices),

@@ -24,9 +24,12 @@ async fn migrating_again_or_in_parallel_changes_nothing() {
                  WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')";
     let rows = client.query(query, &[]).await.expect("tables");
     let mut tables: BTreeMap<String, String> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let months = tables.extract_if(.., |name, _| name.starts_with("audit_events_")).count();
-    assert_eq!(months, 3, "this month and the next two");
+    for parent in ["audit_events_", "activity_"] {
+        let months = tables.extract_if(.., |name, _| name.starts_with(parent)).count();
+        assert_eq!(months, 3, "{parent}: this month and the next two");
+    }
     let expected = [
+        ("activity", "p"),
         ("alerts", "r"),
         ("alerts_progress", "r"),
         ("audit_chain_anchors", "r"),
@@ -34,6 +37,10 @@ async fn migrating_again_or_in_parallel_changes_nothing() {
         ("audit_events", "p"),
         ("audit_written_through", "r"),
         ("refinery_schema_history", "r"),
+        ("rollup_counts", "r"),
+        ("rollup_distinct", "r"),
+        ("rollup_samples", "r"),
+        ("rollup_spreads", "r"),
     ];
     assert_eq!(tables, expected.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into());
     let heads: i64 = client.query_one("SELECT count(*) FROM audit_chain_heads", &[]).await.expect("heads").get(0);

@@ -66,6 +66,7 @@ fn status(function: &str, case: &str) -> u16 {
         }
         "delete-session" | "delete-user-sessions" | "unlock-session" => 204,
         "manage-device" if case == "remove.json" => 204,
+        "record-activity" => 202,
         _ => 200,
     }
 }
@@ -120,7 +121,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 42, "HTTP events");
+    assert_eq!(http, 44, "HTTP events");
 }
 
 /// Locks a session; the token.
@@ -211,6 +212,8 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
         }
         "query-audit" => assert!(response.json()["events"].is_array()),
         "verify-audit" => assert_eq!(response.json()["intact"], true),
+        "record-activity" => assert_eq!(response.json(), json!({ "recorded": 1 })),
+        "query-analytics" => assert_eq!(response.json()["timeZone"], "Europe/Vienna"),
         "health" => {}
         other => panic!("{other} has an HTTP event and no check"),
     }

@@ -77,6 +77,11 @@ impl Incoming {
         UserId::parse(&text).map_err(|detail| Error::field("userId", detail))
     }
 
+    /// `{report}`.
+    pub fn report(&self) -> Option<String> {
+        self.path("report")
+    }
+
     /// `{deviceId}`. What can not be a device id is not found, like an id that nobody named.
     pub fn device_id(&self) -> Result<String> {
         let id = self.path("deviceId").unwrap_or_default();

@@ -2,7 +2,9 @@
 
 use crate::service::device_bound::{COOKIE, COOKIE_ATTRIBUTES, Cookie};
 use lambda_http::Body;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use lambda_http::http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
+};
 use lambda_http::http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -16,6 +18,17 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let mut response = Response::new(Body::from(serde_json::to_string(body).unwrap_or_default()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// A file of comma-separated values with a header (RFC 4180), for a spreadsheet and not for the browser.
+pub fn csv_file(name: &str, text: String) -> Response<Body> {
+    const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, CSV);
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
     response
 }
 

@@ -1,14 +1,16 @@
-//! What surrounds every handler: deadline, panic net, error table, headers, one log line.
+//! What surrounds every handler: deadline, panic net, error table, measurement, headers, one log line.
 
 use super::problem::{oauth_problem, problem, token_problem};
 use super::request::Incoming;
 use super::response::complete;
 use crate::clock;
+use crate::core::analytics::operation::operation;
 use crate::core::metrics::{Ending, Invocation, Kind};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::{DEADLINE_RESERVE_MILLIS, LONG_POLL_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
 use crate::service::inbound::Notes;
+use crate::service::performance;
 use crate::telemetry;
 use futures_util::FutureExt;
 use lambda_http::Body;
@@ -16,7 +18,7 @@ use lambda_http::http::Response;
 use lambda_http::http::header::HeaderValue;
 use serde_json::Map;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How errors are shaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub async fn serve_within(
     incoming: &Incoming,
     work: impl Future<Output = Result<Response<Body>>>,
 ) -> std::result::Result<Response<Body>, lambda_http::Error> {
-    let started = clock::now();
+    let (started, measured) = (clock::now(), Instant::now());
     let budget = Duration::from_millis(budget_millis(started.millis(), incoming.deadline_millis(), millis_max));
     let guarded = AssertUnwindSafe(tokio::time::timeout(budget, work)).catch_unwind();
     let outcome = match guarded.await {
@@ -64,6 +66,11 @@ pub async fn serve_within(
             }
         }
     };
+    if let Some(operation) = operation(incoming.method().as_str(), incoming.raw_path()) {
+        let millis = measured.elapsed().as_secs_f64() * 1000.0;
+        let status = response.status().as_u16();
+        performance::observe(operation, &incoming.notes.application(), status, millis).await;
+    }
     note(&mut response, &incoming.notes);
     complete(&mut response, &incoming.request_id);
     report(incoming, response.status().as_u16(), started);

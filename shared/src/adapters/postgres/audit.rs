@@ -1,7 +1,10 @@
-//! Writing the audit: lock a chain, drop what is there already, link, COPY, move the head.
+//! Writing the audit: lock a chain, drop what is there already, link, COPY, count, move the head.
 
-use super::classify;
+use super::activity::{self, QueuedActivity};
+use super::{classify, rollups};
 use crate::clock;
+use crate::core::analytics::Increments;
+use crate::core::analytics::sample::Sample;
 use crate::core::attributes::Attributes;
 use crate::core::audit::{AuditEvent, Times};
 use crate::core::time::Timestamp;
@@ -22,6 +25,27 @@ pub struct QueuedEvent {
     pub attributes: Option<Attributes>,
     /// When a session that ended had begun.
     pub began_at: Option<Timestamp>,
+}
+
+/// What an environment has measured, on its way into the roll-ups.
+pub struct QueuedSample {
+    /// Unique to the entry.
+    pub sample_id: String,
+    /// When Redis queued it.
+    pub queued_at: Timestamp,
+    /// The measurements.
+    pub samples: Vec<Sample>,
+}
+
+/// What outboxes held.
+#[derive(Default)]
+pub struct Batch {
+    /// For the chain.
+    pub events: Vec<QueuedEvent>,
+    /// Recorded activities, which are no part of it.
+    pub activities: Vec<QueuedActivity>,
+    /// What is only counted.
+    pub samples: Vec<QueuedSample>,
 }
 
 /// A chain under the lock of one transaction.
@@ -49,11 +73,27 @@ impl<'a> Chain<'a> {
         Ok(Some(Chain { transaction, group, sequence: row.get(0), hash }))
     }
 
-    /// Appends what is not there yet and commits. Returns the number of rows written.
-    pub async fn append(mut self, events: Vec<QueuedEvent>) -> Result<u64> {
-        self.ensure_partitions(&events).await?;
-        let fresh = self.without_known(events).await?;
-        let written = self.copy(&fresh).await?;
+    /// Appends what is not there yet, counts exactly that in the roll-ups, and commits. Returns the number of audit rows
+    /// written.
+    pub async fn append(mut self, batch: Batch) -> Result<u64> {
+        self.ensure_partitions(&batch.events).await?;
+        let fresh = self.without_known(batch.events).await?;
+        let written = if fresh.is_empty() { 0 } else { self.copy(&fresh).await? };
+        let activities = activity::write(&self.transaction, batch.activities).await?;
+        let samples: Vec<_> =
+            batch.samples.iter().map(|queued| (queued.sample_id.as_str(), queued.queued_at)).collect();
+        let mut uncounted = rollups::fresh_samples(&self.transaction, &samples).await?;
+        let mut increments = Increments::default();
+        for queued in &fresh {
+            increments.event(&queued.event, queued.attributes.as_ref(), queued.began_at);
+        }
+        for queued in &activities {
+            queued.count(&mut increments);
+        }
+        for queued in batch.samples.iter().filter(|queued| uncounted.remove(&queued.sample_id)) {
+            queued.samples.iter().for_each(|sample| increments.sample(sample));
+        }
+        rollups::apply(&self.transaction, increments).await?;
         self.transaction
             .execute(
                 "UPDATE audit_chain_heads SET sequence = $2, hash = $3 WHERE chain_group = $1",

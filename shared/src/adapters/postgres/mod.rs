@@ -1,5 +1,6 @@
-//! PostgreSQL: the audit. Only jobs connect to it, never a request to `/sessions`.
+//! PostgreSQL: audit, roll-ups and activities. Only jobs write, and no request to `/sessions` connects to it.
 
+pub mod activity;
 pub mod alerts;
 pub mod anchors;
 pub mod audit;
@@ -7,6 +8,7 @@ pub mod audit_chain;
 pub mod audit_query;
 pub mod migrate;
 pub mod people;
+pub mod rollups;
 
 use crate::adapters::aws;
 use crate::clock;

@@ -110,6 +110,7 @@ mod tests {
                 lock(&id), issued_fences(&id),
                 rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
                 used_proof(slot.bucket, &slot.tag.text()),
+                privacy(slot),
             ];
             for key in keys {
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");

@@ -35,6 +35,7 @@ macro_rules! script {
     };
 }
 
+mod activity;
 mod bind_key;
 mod create;
 mod end;
@@ -59,6 +60,7 @@ mod touch;
 mod unlock;
 mod update;
 
+pub use activity::{Recorded, record_activity, recorded};
 pub use bind_key::{KeyBound, bind_key, key_bound};
 pub use create::{Claim, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};

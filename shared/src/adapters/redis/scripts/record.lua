@@ -20,6 +20,7 @@ local QUARANTINED = 2
 local KEY_BOUND, SHARED = 1, 2
 -- What a user has switched off, in flags and in the mirror of the settings: shared/src/core/privacy.rs.
 local NO_LOCATION, NO_FINGERPRINT, NO_SHARING, PRIVACY_SHIFT = 16, 32, 64, 8
+local OPTED_OUT_OF_ACTIVITY = 1
 local IDLE, ABSOLUTE, EVICTED, REUSE, REVOKE_ALL, ERASED = 3, 4, 5, 6, 7, 12
 local REASONS = {'user', 'admin', 'idle', 'absolute', 'evicted', 'reuse', 'revoke_all', 'token_revoked', 'device_removed',
   'device_blocked', 'risk', 'erased'}
