@@ -8,7 +8,7 @@ use shared::clock;
 use shared::config::{AwsConfig, PostgresConfig};
 use shared::core::alerts::Thresholds;
 use shared::error::Result;
-use shared::service::alerts::{Evaluated, watch};
+use shared::service::alerts::{Evaluated, answers, watch};
 use shared::service::receivers::Receivers;
 
 /// What the job holds for the life of its environment.
@@ -31,6 +31,6 @@ pub async fn handle(job: &Job, _: LambdaEvent<Value>) -> std::result::Result<Eva
 async fn run(job: &Job) -> Result<Evaluated> {
     let now = clock::now();
     let mut database = postgres::connect(&job.database, Some(&job.aws), now).await?;
-    // Nothing counts answers where this function could read it; the alarms of the stack do.
-    watch(&mut database, &job.receivers, &job.thresholds, None, now).await
+    let requests = answers(&database, now).await?;
+    watch(&mut database, &job.receivers, &job.thresholds, requests, now).await
 }

@@ -5,8 +5,10 @@
 //! it: handed over twice, it is delivered once.
 
 use super::receivers::Receivers;
-use crate::adapters::postgres::alerts::{self as table, Evaluation, state_of};
+use crate::adapters::postgres::alerts::{self as table, Evaluation};
+use crate::adapters::postgres::rollups;
 use crate::core::alerts::{Alert, Change, Requests, Rule, Samples, Thresholds, evaluate};
+use crate::core::analytics::report::AlertRow;
 use crate::core::metrics::{Measure, Measured};
 use crate::core::notice::Notice;
 use crate::core::time::Timestamp;
@@ -43,49 +45,18 @@ impl Measured for Evaluated {
     }
 }
 
-/// An alert as reports show it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AlertRow {
-    /// Its id.
-    pub alert_id: String,
-    /// What fired.
-    pub rule: &'static str,
-    /// `warning` or `critical`.
-    pub severity: &'static str,
-    /// `firing` or `resolved`.
-    pub state: &'static str,
-    /// When it fired.
-    pub started_at: Timestamp,
-    /// When it was over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resolved_at: Option<Timestamp>,
-    /// The highest value so far.
-    pub value: f64,
-    /// From which value on it fired.
-    pub threshold: f64,
-    /// A sentence for people.
-    pub summary: String,
+/// The answers of the error rate's window, as environments have told them; `None` when there were none.
+pub async fn answers(client: &impl GenericClient, now: Timestamp) -> Result<Option<Requests>> {
+    let from = now.minus_seconds(Rule::ErrorRate.window_seconds());
+    let told = rollups::error_rate(client, from, now).await?;
+    Ok(told.map(|(share, count)| {
+        let count = u64::try_from(count).unwrap_or(0);
+        Requests { count, failed: (share * count as f64).round() as u64 }
+    }))
 }
 
-impl From<Alert> for AlertRow {
-    fn from(alert: Alert) -> Self {
-        AlertRow {
-            rule: alert.rule.as_str(),
-            severity: alert.rule.severity().as_str(),
-            state: state_of(&alert),
-            started_at: alert.started_at,
-            resolved_at: alert.resolved_at,
-            value: alert.value,
-            threshold: alert.threshold,
-            summary: alert.rule.summary(alert.value, alert.threshold),
-            alert_id: alert.alert_id,
-        }
-    }
-}
-
-/// Evaluates every rule and tells who wants to know. `requests` are the answers of the last minutes, when they are
-/// counted somewhere that this function reads; without them the error rate is left to the alarms of the stack.
+/// Evaluates every rule and tells who wants to know. `requests` are the [`answers`] of the last minutes; without
+/// them the error rate is left to the alarms of the stack.
 pub async fn watch(
     client: &mut Client,
     receivers: &Receivers,

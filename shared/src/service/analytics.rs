@@ -1,5 +1,6 @@
 //! Reports, read from roll-ups: the caller's application and no other.
 
+use super::alerts;
 use super::authenticate;
 use super::inbound::Inbound;
 use super::rate;
@@ -49,6 +50,7 @@ pub async fn report(client: &Client, application: &str, query: &Query) -> Result
         Report::Devices => source.devices().await,
         Report::SecurityEvents => source.security().await,
         Report::Performance => source.performance().await,
+        Report::Alerts => source.alerts().await,
     }
 }
 
@@ -158,6 +160,13 @@ impl Source<'_> {
             SecurityRow { start: self.start(slot), event_type: event_type.into(), reason: reason.into(), count }
         };
         Ok(Rows::Security(counts.into_iter().map(row).collect()))
+    }
+
+    /// Those of the application, and those of the whole service that tell it what to expect.
+    async fn alerts(&self) -> Result<Rows> {
+        let from = self.times.first().map_or_else(|| self.query.from(), |slot| slot.start);
+        let to = self.times.last().map_or(from, |slot| slot.end);
+        alerts::recent(self.client, self.application, from, to).await.map(Rows::Alerts)
     }
 
     async fn performance(&self) -> Result<Rows> {

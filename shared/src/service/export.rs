@@ -11,6 +11,7 @@ use super::runtime::Service;
 use super::session_data;
 use crate::adapters::postgres::people;
 use crate::adapters::redis::{keys, scripts};
+use crate::core::activity;
 use crate::core::audit_personal::Personal;
 use crate::core::crypto;
 use crate::core::export::{Cursor, Page, Section};
@@ -246,15 +247,31 @@ impl Export<'_> {
 
     async fn activities(&mut self) -> Result<bool> {
         let subject = self.slot.subject();
+        let subjects = BTreeSet::from([subject.as_str()]);
+        let opened = self.archive.subject_keys.for_reading(&self.service.keys, &subjects).await?;
+        let key = opened.get(&subject);
         loop {
-            let seen: i64 = self.at.position.parse().unwrap_or(0);
-            let rows = people::activities_after(&self.archive.database, &subject, seen).await?;
+            let rows = people::activities_after(&self.archive.database, &subject, &self.at.position).await?;
             if rows.is_empty() {
                 return Ok(true);
             }
-            for (index, row) in (seen + 1..).zip(rows) {
-                let row = serde_json::from_str(&row).unwrap_or(Value::String(row));
-                if !self.tell(&index.to_string(), row) {
+            for row in rows {
+                let properties = match key {
+                    Some(key) if !row.sealed.is_empty() => {
+                        activity::open(key, &subject, &row.activity_id, &row.sealed).ok()
+                    }
+                    Some(_) | None => None,
+                };
+                let told = json!({
+                    "activityId": row.activity_id,
+                    "at": row.occurred_at,
+                    "applicationId": row.application_id,
+                    "sessionId": row.session_id,
+                    "name": row.name,
+                    "erased": properties.is_none() && !row.sealed.is_empty(),
+                    "properties": properties,
+                });
+                if !self.tell(&row.position, told) {
                     return Ok(false);
                 }
             }

@@ -4,8 +4,9 @@ use integration_tests::{Stack, Value, json};
 use shared::adapters::dynamodb::applications::Applications;
 use shared::adapters::dynamodb::deliveries::Deliveries;
 use shared::core::alerts::{Requests, Thresholds};
+use shared::core::analytics::report::AlertRow;
 use shared::core::time::Timestamp;
-use shared::service::alerts::{AlertRow, recent, watch};
+use shared::service::alerts::{recent, watch};
 use shared::service::receivers::Receivers;
 
 fn now(stack: &Stack) -> Timestamp {

@@ -25,17 +25,20 @@ pub enum Report {
     SecurityEvents,
     /// Handling times over time.
     Performance,
+    /// Alerts that were open at some time.
+    Alerts,
 }
 
 impl Report {
     /// Every report.
-    pub const ALL: [Report; 6] = [
+    pub const ALL: [Report; 7] = [
         Report::Activity,
         Report::Durations,
         Report::Geography,
         Report::Devices,
         Report::SecurityEvents,
         Report::Performance,
+        Report::Alerts,
     ];
 
     /// The word in the path.
@@ -47,6 +50,7 @@ impl Report {
             Report::Devices => "devices",
             Report::SecurityEvents => "security-events",
             Report::Performance => "performance",
+            Report::Alerts => "alerts",
         }
     }
 

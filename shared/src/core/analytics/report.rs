@@ -1,5 +1,7 @@
 //! The rows of reports, and how they are written.
 
+use crate::core::alerts::Alert;
+use crate::core::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -102,6 +104,47 @@ pub struct PerformanceRow {
     pub p99_millis: f64,
 }
 
+/// An alert as reports show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertRow {
+    /// Its id.
+    pub alert_id: String,
+    /// What fired.
+    pub rule: &'static str,
+    /// `warning` or `critical`.
+    pub severity: &'static str,
+    /// `firing` or `resolved`.
+    pub state: &'static str,
+    /// When it fired.
+    pub started_at: Timestamp,
+    /// When it was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// The highest value so far.
+    pub value: f64,
+    /// From which value on it fired.
+    pub threshold: f64,
+    /// A sentence for people.
+    pub summary: String,
+}
+
+impl From<Alert> for AlertRow {
+    fn from(alert: Alert) -> Self {
+        AlertRow {
+            rule: alert.rule.as_str(),
+            severity: alert.rule.severity().as_str(),
+            state: if alert.resolved_at.is_some() { "resolved" } else { "firing" },
+            started_at: alert.started_at,
+            resolved_at: alert.resolved_at,
+            value: alert.value,
+            threshold: alert.threshold,
+            summary: alert.rule.summary(alert.value, alert.threshold),
+            alert_id: alert.alert_id,
+        }
+    }
+}
+
 /// The rows of a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -118,6 +161,8 @@ pub enum Rows {
     Security(Vec<SecurityRow>),
     /// Of `performance`.
     Performance(Vec<PerformanceRow>),
+    /// Of `alerts`.
+    Alerts(Vec<AlertRow>),
 }
 
 impl Rows {
@@ -141,6 +186,9 @@ impl Rows {
             Rows::Devices(_) => &["deviceType", "sessions", "users"],
             Rows::Security(_) => &["start", "type", "reason", "count"],
             Rows::Performance(_) => &["start", "operation", "count", "p50Millis", "p95Millis", "p99Millis"],
+            Rows::Alerts(_) => {
+                &["alertId", "rule", "severity", "state", "startedAt", "resolvedAt", "value", "threshold", "summary"]
+            }
         }
     }
 
