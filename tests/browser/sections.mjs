@@ -51,7 +51,8 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByRole('button', { name: 'Find', exact: true }).click()
     await page.getByRole('table', { name: 'Devices' }).waitFor()
     await page.setViewportSize({ width: 320, height: 640 })
-    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320)
+    // Charts follow the width of their place a frame later.
+    await page.waitForFunction(() => document.documentElement.scrollWidth === 320)
   }, { colorScheme })
 }
 

@@ -78,6 +78,8 @@ async fn an_unknown_authority_of_postgresql_is_an_outage_and_loses_no_event() {
         ("DATABASE_CA_FILE", authority.display().to_string()),
         ("STACK_NAME", "sessions".to_owned()),
         ("KMS_KEY_ID", stack.aws.kms_key_id.clone()),
+        ("AUDIT_ANCHORS", format!("s3://{}/anchors", stack.aws.anchors_bucket)),
+        ("AUDIT_ANCHOR_KEY_ID", stack.aws.anchor_key_id.clone()),
     ] {
         spec.variables.push((name.to_owned(), value));
     }

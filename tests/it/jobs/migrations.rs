@@ -32,6 +32,7 @@ async fn migrating_again_or_in_parallel_changes_nothing() {
         ("activity", "p"),
         ("alerts", "r"),
         ("alerts_progress", "r"),
+        ("audit_anchors", "r"),
         ("audit_chain_anchors", "r"),
         ("audit_chain_heads", "r"),
         ("audit_events", "p"),

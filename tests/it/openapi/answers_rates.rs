@@ -71,6 +71,15 @@ async fn every_limited_operation_refuses_as_documented() {
                 r.json(&all)
             }),
         ),
+        (
+            "recordActivity",
+            "POST",
+            format!("{of_session}/activity"),
+            Box::new(|r| r.json(&json!({ "activities": [{ "name": "page.viewed" }] }))),
+        ),
+        ("queryAnalytics", "GET", "/analytics/activity".into(), Box::new(|r| r)),
+        ("queryAudit", "GET", "/audit/events".into(), Box::new(|r| r)),
+        ("verifyAudit", "GET", "/audit/verify".into(), Box::new(|r| r)),
         ("exportUser", "GET", "/users/alice/export".into(), Box::new(|r| r)),
         ("eraseUser", "DELETE", "/users/alice".into(), Box::new(|r| r)),
         ("getUserState", "GET", "/users/alice/state".into(), Box::new(|r| r)),

@@ -206,6 +206,7 @@ fn words_are_those_of_the_code() {
         Scope::SessionsWrite,
         Scope::UsersManage,
         Scope::DevicesManage,
+        Scope::AnalyticsRead,
         Scope::AuditRead,
         Scope::PrivacyManage,
     ];

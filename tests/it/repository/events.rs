@@ -193,7 +193,7 @@ async fn effect(stack: &Stack, function: &str, case: &str, tokens: &SessionToken
             let changed = case != "get.json";
             assert_eq!(response.json()["data"].as_object().is_some_and(|data| !data.is_empty()), changed);
         }
-        "manage-privacy" => assert_eq!(response.json()["activityTracking"], case == "get.json"),
+        "manage-privacy" => assert_eq!(response.json()["location"], case == "get.json"),
         "export-user" => assert_eq!(response.json()["devices"][0]["device"]["deviceId"], DEVICE),
         "erase-user" => {
             assert_eq!(response.json()["state"], "complete");

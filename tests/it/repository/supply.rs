@@ -22,12 +22,13 @@ fn t_83_encryption_contexts_name_no_person() {
     }
 }
 
-/// T-85: no function writes a file, so no scratch disk ever holds a secret.
+/// T-85: no function writes a file, so no scratch disk ever holds a secret. Signed anchors of the audit, which hold none, may
+/// lie in a folder when the service runs on somebody's own machine.
 #[test]
 fn t_85_no_function_writes_a_file() {
     for (path, code) in sources("shared/src").into_iter().chain(sources("functions")) {
         for word in ["fs::write", "File::create", "OpenOptions", "tempfile"] {
-            assert!(!code.contains(word), "{path} names {word}");
+            assert!(!code.contains(word) || path == "shared/src/adapters/anchors.rs", "{path} names {word}");
         }
     }
 }
