@@ -51,6 +51,7 @@ for (const colorScheme of ['light', 'dark']) {
   await withPage(async (page) => {
     if (sample) await serve(page)
     await signIn(page)
+    await page.getByLabel('Time range').selectOption('day')
     await storyOf(page, session)
     await page.getByRole('button', { name: 'Verify the chains' }).click()
     await page.locator('#audit [role="status"] .note:not(:text("Verifying"))').waitFor()
