@@ -130,7 +130,7 @@ pub async fn verify_audit(
     let last = chain.unwrap_or(chains - 1);
     let walked = run.walk(&client, first, last, progress.map(|progress| progress.after), anchor.as_ref()).await?;
     let mut first_bad =
-        bad_anchor.then(|| BadView { chain: 0, sequence: 0, kind: Kind::AnchorMismatch, event_id: None });
+        bad_anchor.then_some(BadView { chain: 0, sequence: 0, kind: Kind::AnchorMismatch, event_id: None });
     let mut next = None;
     match walked {
         Walked::Whole => {}
@@ -201,7 +201,7 @@ impl Run {
                 }
                 links += 1;
                 // Now and then; a call that has begun to read brings the walk forward.
-                if links % 256 == 0 && !walk.is_suspicious() && clock::now() >= self.until {
+                if links.is_multiple_of(256) && !walk.is_suspicious() && clock::now() >= self.until {
                     self.events += walk.checked;
                     return Ok(Walked::Until(Progress { chain, after: walk.position() }));
                 }

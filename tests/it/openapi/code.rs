@@ -211,7 +211,7 @@ fn words_are_those_of_the_code() {
         Scope::PrivacyManage,
     ];
     let scopes: BTreeSet<&str> = scopes.into_iter().map(Scope::as_str).collect();
-    let types = shared::core::audit::EVENT_TYPES.map(|kind| owned(kind));
+    let types = shared::core::audit::EVENT_TYPES.map(owned);
     assert_eq!(words("/components/schemas/AuditEvent/properties/type/enum"), types.into());
     for (_, _, pointer) in operations() {
         let requirements = document().pointer(&format!("{pointer}/security")).and_then(Value::as_array);
