@@ -39,7 +39,9 @@ async fn run(job: &Job, event: LambdaEvent<Value>) -> Result<Cleaned> {
         let mut counted = preview(state, range.first, range.last, clock::now()).await?;
         if !range.stated {
             let database = postgres::connect(&job.database, Some(&job.aws), clock::now()).await?;
-            counted.dropped_partitions = audit::count_past_retention(&database, months, clock::now()).await?;
+            let (now, of_activity) = (clock::now(), job.database.activity_retention_months);
+            counted.dropped_partitions = audit::count_past_retention(&database, "audit_events", months, now).await?
+                + audit::count_past_retention(&database, "activity", of_activity, now).await?;
             counted.erasures = job.service.ledger.unfinished_erasures().await?.len() as u64;
         }
         return Ok(counted);

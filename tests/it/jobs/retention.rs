@@ -24,6 +24,33 @@ fn partition(ahead: i32) -> String {
     format!("audit_events_{:04}{:02}", month.year(), u8::from(month.month()))
 }
 
+/// A dry run counts the months of audit and activities that a run would drop, and drops none.
+#[tokio::test]
+async fn a_dry_run_counts_what_a_run_drops_and_drops_nothing() {
+    let stack = Stack::builder()
+        .with_database()
+        .with_variable("AUDIT_RETENTION_MONTHS", "2")
+        .with_variable("ACTIVITY_RETENTION_MONTHS", "3")
+        .start()
+        .await;
+    let client = stack.database().connect().await;
+    for ahead in [-5, -4, -3, -2] {
+        for table in ["audit", "activity"] {
+            let make = format!("SELECT {table}_ensure_partition($1)");
+            client.execute(&make, &[&month(ahead).date()]).await.expect("a partition");
+        }
+    }
+    let dry = || stack.run_scheduled("cleanup-sessions", json!({ "dryRun": true }));
+    for _ in 0..2 {
+        assert_eq!(dry().await["droppedPartitions"], 5, "three of the audit, two of activities");
+    }
+    assert!(partitions(&client).await.contains(&partition(-5)));
+    assert_eq!(stack.run_scheduled("cleanup-sessions", json!({})).await["droppedPartitions"], 5);
+    assert!(!partitions(&client).await.contains(&partition(-3)));
+    assert!(partitions(&client).await.contains(&partition(-2)));
+    assert_eq!(dry().await["droppedPartitions"], 0);
+}
+
 /// Retention drops whole months, and what is left still verifies: also where months alternate in a chain, because its
 /// buckets were queued by different stores and drained at different times.
 #[tokio::test]

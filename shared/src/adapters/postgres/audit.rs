@@ -231,16 +231,16 @@ pub async fn apply_retention(client: &Client, months: u32, now: Timestamp) -> Re
     Ok(u32::try_from(dropped).unwrap_or(0))
 }
 
-/// How many months retention would drop.
-pub async fn count_past_retention(client: &Client, months: u32, now: Timestamp) -> Result<u32> {
+/// How many months of a partitioned table (`audit_events`, `activity`) retention would drop.
+pub async fn count_past_retention(client: &Client, table: &str, months: u32, now: Timestamp) -> Result<u32> {
     let today = now.to_offset_date_time().date();
     let months = i32::try_from(months).unwrap_or(i32::MAX);
     let row = client
         .query_one(
             "SELECT count(*) FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-             WHERE inhparent = 'audit_events'::regclass \
-             AND relname < 'audit_events_' || to_char($1::date - make_interval(months => $2), 'YYYYMM')",
-            &[&today, &months],
+             WHERE inhparent = to_regclass($3) \
+             AND relname < $3 || '_' || to_char($1::date - make_interval(months => $2), 'YYYYMM')",
+            &[&today, &months, &table],
         )
         .await
         .map_err(|error| classify(&error))?;

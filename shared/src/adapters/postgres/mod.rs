@@ -1,4 +1,5 @@
-//! PostgreSQL: audit, roll-ups and activities. Only jobs write, and no request to `/sessions` connects to it.
+//! PostgreSQL: audit, roll-ups and activities. Only jobs write, and what erases a person;
+//! no request to `/sessions` connects to it.
 
 pub mod activity;
 pub mod alerts;
