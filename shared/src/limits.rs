@@ -167,6 +167,8 @@ pub const OPENED_DATA_ENTRIES_MAX: usize = 256;
 pub const AUDIT_BATCH_PER_BUCKET: usize = 1000;
 /// Events in one COPY.
 pub const AUDIT_BATCH: usize = 20_000;
+/// Keys of subjects that a run of write-audit holds at a time.
+pub const SUBJECT_KEYS_PER_RUN: usize = 100_000;
 /// A stored anchor of the audit: 64 heads and a signature take about 5 KB.
 pub const ANCHOR_BYTES_MAX: i64 = 64 * 1024;
 /// Rows that a verification of the audit reads at a time.

@@ -9,6 +9,7 @@ use crate::core::crypto::SecretKey;
 use crate::core::envelope;
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::error::{Dependency, Error, Result};
+use crate::limits::SUBJECT_KEYS_PER_RUN;
 use crate::random;
 use std::collections::{BTreeSet, HashMap};
 
@@ -40,29 +41,41 @@ impl SubjectKeys {
         Box::pin(self.load(&ring, &subjects)).await
     }
 
-    /// A key for each of the subjects, made for those that have none. Two callers get the same keys.
-    pub async fn for_writing(&self, keys: &KeyStore, subjects: &BTreeSet<&str>) -> Result<Keys> {
-        if subjects.is_empty() {
-            return Ok(Keys::new());
+    /// A key for each of the subjects in `found`, made for those that have none. Two callers get the same keys. A run
+    /// that keeps `found` asks for each subject once; what it seals for a person who is erased meanwhile opens nowhere.
+    pub async fn for_writing(&self, keys: &KeyStore, subjects: &BTreeSet<&str>, found: &mut Keys) -> Result<()> {
+        if found.len() + subjects.len() > SUBJECT_KEYS_PER_RUN {
+            found.clear();
+        }
+        let unknown = |found: &Keys| -> Vec<String> {
+            subjects
+                .iter()
+                .filter(|subject| !found.contains_key(**subject))
+                .map(|subject| (*subject).to_owned())
+                .collect()
+        };
+        let mut missing = unknown(found);
+        if missing.is_empty() {
+            return Ok(());
         }
         let ring = keys.ring(Purpose::Audit).await?;
         let (ring_key_id, ring_key) = ring.active(KeyUse::SealAudit, clock::now())?;
-        let mut found = Keys::with_capacity(subjects.len());
         for _ in 0..ATTEMPTS {
-            let missing: Vec<&str> = subjects.iter().copied().filter(|subject| !found.contains_key(*subject)).collect();
-            found.extend(Box::pin(self.load(&ring, &missing)).await?);
+            let asked: Vec<&str> = missing.iter().map(String::as_str).collect();
+            found.extend(Box::pin(self.load(&ring, &asked)).await?);
+            missing = unknown(found);
             let mut fresh = Vec::new();
             let mut made = Keys::new();
-            for subject in missing.into_iter().filter(|subject| !found.contains_key(*subject)) {
+            for subject in &missing {
                 let key = SecretKey::new(random::bytes()?);
                 let wrapped = audit_personal::wrap_key(ring_key_id, ring_key, random::bytes()?, subject, &key)
                     .ok_or_else(|| Error::Internal("wrapping failed".into()))?;
-                fresh.push((subject, wrapped));
-                made.insert(subject.to_owned(), key);
+                fresh.push((subject.as_str(), wrapped));
+                made.insert(subject.clone(), key);
             }
             if Box::pin(self.table.add(fresh)).await? {
                 found.extend(made);
-                return Ok(found);
+                return Ok(());
             }
         }
         Err(Error::unavailable(Dependency::DynamoDb, "keys of subjects are made by several at once"))

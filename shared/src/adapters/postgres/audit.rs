@@ -1,4 +1,4 @@
-//! Writing the audit: lock a chain, drop what is there already, link, COPY, count, move the head.
+//! Writing the audit: lock chains, drop what is there already, link, COPY, count, move the heads.
 
 use super::activity::{self, QueuedActivity};
 use super::{classify, rollups};
@@ -9,16 +9,18 @@ use crate::core::attributes::Attributes;
 use crate::core::audit::{AuditEvent, Times};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, Row, Transaction};
 
 /// An event on its way into the audit.
 #[derive(Debug, Clone)]
 pub struct QueuedEvent {
     /// When Redis queued it.
     pub queued_at: Timestamp,
+    /// The chain of its bucket.
+    pub chain_group: i16,
     /// The event.
     pub event: AuditEvent,
     /// The session as its record had it, when the event tells: it is sealed or counted, never stored as it is.
@@ -48,34 +50,58 @@ pub struct Batch {
     pub samples: Vec<QueuedSample>,
 }
 
-/// A chain under the lock of one transaction.
-pub struct Chain<'a> {
-    transaction: Transaction<'a>,
-    group: i16,
+/// Where a chain ends.
+struct Head {
     sequence: i64,
     hash: [u8; 32],
 }
 
-impl<'a> Chain<'a> {
-    /// Locks a chain; `None` when another drainer holds it.
-    pub async fn lock(client: &'a mut Client, group: i16) -> Result<Option<Chain<'a>>> {
+/// An event at its place of a chain.
+struct Linked<'a> {
+    queued: &'a QueuedEvent,
+    sequence: i64,
+    hash: [u8; 32],
+}
+
+/// Chains under the lock of one transaction.
+pub struct Chains<'a> {
+    transaction: Transaction<'a>,
+    heads: BTreeMap<i16, Head>,
+}
+
+impl<'a> Chains<'a> {
+    /// Locks those of the chains that no other drainer holds.
+    pub async fn lock(client: &'a mut Client, groups: &[i16]) -> Result<Chains<'a>> {
         let transaction = client.transaction().await.map_err(|error| classify(&error))?;
-        let row = transaction
-            .query_opt(
-                "SELECT sequence, hash FROM audit_chain_heads WHERE chain_group = $1 FOR UPDATE SKIP LOCKED",
-                &[&group],
+        // Statements over tens of thousands of ids look dear to the planner; compiling them takes longer than running them.
+        transaction.batch_execute("SET LOCAL jit = off").await.map_err(|error| classify(&error))?;
+        let rows = transaction
+            .query(
+                "SELECT chain_group, sequence, hash FROM audit_chain_heads WHERE chain_group = ANY($1)
+                 ORDER BY chain_group FOR UPDATE SKIP LOCKED",
+                &[&groups],
             )
             .await
             .map_err(|error| classify(&error))?;
-        let Some(row) = row else { return Ok(None) };
-        let hash: Vec<u8> = row.get(1);
-        let hash = hash.try_into().map_err(|_| Error::unavailable(Dependency::Postgres, "unreadable chain head"))?;
-        Ok(Some(Chain { transaction, group, sequence: row.get(0), hash }))
+        let head = |row: &Row| {
+            let hash: Vec<u8> = row.get(2);
+            let hash =
+                hash.try_into().map_err(|_| Error::unavailable(Dependency::Postgres, "unreadable chain head"))?;
+            Ok((row.get(0), Head { sequence: row.get(1), hash }))
+        };
+        Ok(Chains { heads: rows.iter().map(head).collect::<Result<_>>()?, transaction })
+    }
+
+    /// Whether this transaction has the chain.
+    pub fn holds(&self, group: i16) -> bool {
+        self.heads.contains_key(&group)
     }
 
     /// Appends what is not there yet, counts exactly that in the roll-ups, and commits. Returns the number of audit rows
-    /// written.
-    pub async fn append(mut self, batch: Batch) -> Result<u64> {
+    /// written. Events are of chains that it holds.
+    pub async fn append(mut self, mut batch: Batch) -> Result<u64> {
+        // In the order of the store's time, so that a month ends at one place of a chain and not once per bucket.
+        batch.events.sort_by_key(|queued| (queued.chain_group, queued.queued_at));
         self.ensure_partitions(&batch.events).await?;
         let fresh = self.without_known(batch.events).await?;
         let written = if fresh.is_empty() { 0 } else { self.copy(&fresh).await? };
@@ -94,15 +120,22 @@ impl<'a> Chain<'a> {
             queued.samples.iter().for_each(|sample| increments.sample(sample));
         }
         rollups::apply(&self.transaction, increments).await?;
-        self.transaction
-            .execute(
-                "UPDATE audit_chain_heads SET sequence = $2, hash = $3 WHERE chain_group = $1",
-                &[&self.group, &self.sequence, &self.hash.as_slice()],
-            )
-            .await
-            .map_err(|error| classify(&error))?;
+        if written > 0 {
+            self.move_heads().await?;
+        }
         self.transaction.commit().await.map_err(|error| classify(&error))?;
         Ok(written)
+    }
+
+    async fn move_heads(&self) -> Result<()> {
+        let groups: Vec<i16> = self.heads.keys().copied().collect();
+        let sequences: Vec<i64> = self.heads.values().map(|head| head.sequence).collect();
+        let hashes: Vec<&[u8]> = self.heads.values().map(|head| head.hash.as_slice()).collect();
+        let moved = "UPDATE audit_chain_heads AS head SET sequence = moved.sequence, hash = moved.hash
+             FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS moved (chain_group, sequence, hash)
+             WHERE head.chain_group = moved.chain_group";
+        self.transaction.execute(moved, &[&groups, &sequences, &hashes]).await.map_err(|error| classify(&error))?;
+        Ok(())
     }
 
     async fn ensure_partitions(&self, events: &[QueuedEvent]) -> Result<()> {
@@ -121,9 +154,11 @@ impl<'a> Chain<'a> {
     }
 
     /// Drops events whose id has a row already or came earlier in the batch: a drainer died between commit and
-    /// acknowledgement, or a script ran twice. A day around the batch covers what a store rollback can repeat.
+    /// acknowledgement, or a script ran twice. A day around the batch covers what a store rollback can repeat. Each id is
+    /// looked up in the index, in its order: left to itself the planner reads the month from end to end.
     async fn without_known(&self, events: Vec<QueuedEvent>) -> Result<Vec<QueuedEvent>> {
-        let ids: Vec<&str> = events.iter().map(|queued| queued.event.event_id.as_str()).collect();
+        let mut ids: Vec<&str> = events.iter().map(|queued| queued.event.event_id.as_str()).collect();
+        ids.sort_unstable();
         let (Some(first), Some(last)) =
             (events.iter().map(|queued| queued.queued_at).min(), events.iter().map(|queued| queued.queued_at).max())
         else {
@@ -133,13 +168,28 @@ impl<'a> Chain<'a> {
         let rows = self
             .transaction
             .query(
-                "SELECT event_id FROM audit_events WHERE event_id = ANY($1) AND queued_at BETWEEN $2 AND $3",
+                "SELECT wanted.id FROM unnest($1::text[]) AS wanted (id) CROSS JOIN LATERAL (
+                     SELECT 1 FROM audit_events WHERE event_id = wanted.id AND queued_at BETWEEN $2 AND $3 OFFSET 0) AS found",
                 &[&ids, &(first.to_offset_date_time() - day), &(last.to_offset_date_time() + day)],
             )
             .await
             .map_err(|error| classify(&error))?;
         let mut known: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        known.reserve(events.len());
         Ok(events.into_iter().filter(|queued| known.insert(queued.event.event_id.clone())).collect())
+    }
+
+    /// Gives events, in their order, the next places of their chains.
+    fn link<'e>(&mut self, events: &'e [QueuedEvent], recorded_at: Timestamp) -> Result<Vec<Linked<'e>>> {
+        let link = |queued: &'e QueuedEvent| {
+            let not_held = || Error::Internal("an event of a chain that is not held".into());
+            let head = self.heads.get_mut(&queued.chain_group).ok_or_else(not_held)?;
+            head.sequence += 1;
+            let times = Times { queued_at: queued.queued_at, recorded_at };
+            head.hash = queued.event.chain_hash(&head.hash, head.sequence, Some(times));
+            Ok(Linked { queued, sequence: head.sequence, hash: head.hash })
+        };
+        events.iter().map(link).collect()
     }
 
     async fn copy(&mut self, events: &[QueuedEvent]) -> Result<u64> {
@@ -172,23 +222,25 @@ impl<'a> Chain<'a> {
         let writer = BinaryCopyInWriter::new(sink, &COLUMNS);
         let mut writer = std::pin::pin!(writer);
         let recorded_at = clock::now();
-        for queued in events {
-            let event = &queued.event;
-            self.sequence += 1;
-            let times = Times { queued_at: queued.queued_at, recorded_at };
-            self.hash = event.chain_hash(&self.hash, self.sequence, Some(times));
-            let hash = self.hash.as_slice();
+        let mut rows = self.link(events, recorded_at)?;
+        // A subject's rows and a session's lie side by side in their indexes: written in that order, pages are touched once.
+        rows.sort_unstable_by(|a, b| {
+            a.queued.event.subject.cmp(&b.queued.event.subject).then(a.sequence.cmp(&b.sequence))
+        });
+        for row in &rows {
+            let event = &row.queued.event;
+            let hash = row.hash.as_slice();
             let detail = Some(&event.detail).filter(|detail| !detail.is_empty());
             let sealed = Some(event.sealed.as_slice()).filter(|sealed| !sealed.is_empty());
             let [queued_at, occurred_at, recorded_at] =
-                [queued.queued_at, event.occurred_at, recorded_at].map(Timestamp::to_offset_date_time);
-            let row: [&(dyn ToSql + Sync); 16] = [
+                [row.queued.queued_at, event.occurred_at, recorded_at].map(Timestamp::to_offset_date_time);
+            let columns: [&(dyn ToSql + Sync); 16] = [
                 &event.event_id,
                 &queued_at,
                 &occurred_at,
                 &recorded_at,
-                &self.group,
-                &self.sequence,
+                &row.queued.chain_group,
+                &row.sequence,
                 &event.event_type,
                 &event.application_id,
                 &event.subject,
@@ -200,7 +252,7 @@ impl<'a> Chain<'a> {
                 &detail,
                 &sealed,
             ];
-            writer.as_mut().write(&row).await.map_err(|error| classify(&error))?;
+            writer.as_mut().write(&columns).await.map_err(|error| classify(&error))?;
         }
         writer.finish().await.map_err(|error| classify(&error))
     }

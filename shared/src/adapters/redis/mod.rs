@@ -2,4 +2,5 @@
 
 pub mod connection;
 pub mod keys;
+pub mod outbox;
 pub mod scripts;
