@@ -4,7 +4,31 @@ use super::files::{read, texts};
 
 /// Threats that the document must speak of, each once.
 fn wanted() -> BTreeSet<String> {
-    (1..=20).chain(57..=103).map(|number| format!("T-{number:02}")).collect()
+    (1..=103).map(|number| format!("T-{number:02}")).collect()
+}
+
+/// The requirements of OWASP ASVS 5.0, chapters V7 and V9: sections, and how many each has.
+const ASVS: [(&str, u32); 8] =
+    [("7.1", 3), ("7.2", 4), ("7.3", 2), ("7.4", 5), ("7.5", 3), ("7.6", 2), ("9.1", 3), ("9.2", 4)];
+
+/// Whether a threat's tests carry its id: those of tokens share one corpus of forgeries, those of parsing one of requests.
+fn has_tests_of_its_own(id: &str) -> bool {
+    !("T-21".."T-57").contains(&id)
+}
+
+/// Every row of every table that names tests: ids, and the last cell.
+fn claims(document: &str) -> Vec<(Vec<String>, String)> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
+    };
+    let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains("::")).map(cells);
+    let three = rows.filter(|cells| cells.len() == 3);
+    three.map(|cells| (cells[0].split(", ").map(str::to_owned).collect(), cells[2].clone())).collect()
+}
+
+/// The names of tests in a cell.
+fn named(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
 }
 
 /// Rows of the threat table: id, and the last cell.
@@ -40,16 +64,35 @@ fn every_threat_has_a_test_or_a_reason() {
     let missing: Vec<_> = wanted().into_iter().filter(|id| !rows.contains_key(id)).collect();
     assert!(missing.is_empty(), "not in the document: {missing:?}");
     for (id, cell) in rows {
-        let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let named = named(&cell);
         let reasoned = cell.starts_with("does not apply: ") || cell.starts_with("no test: ");
         assert!(!named.is_empty() || reasoned, "{id} names no test and no reason: {cell}");
         for name in named.iter().filter(|_| !reasoned) {
             let function = name.rsplit("::").next().expect("a name");
             assert!(tests.contains(function), "{id} names {name}, which does not exist");
         }
-        if wanted().contains(&id) && !reasoned {
+        if has_tests_of_its_own(&id) && !reasoned {
             let mark = format!("t_{}_", &id["T-".len()..]);
             assert!(named.iter().any(|name| name.contains(&mark)), "{id} names no test that carries its id");
         }
     }
+}
+
+/// Every requirement of the two chapters and every invariant has a test, and every test that the document names exists.
+#[test]
+fn every_requirement_and_invariant_has_a_test_that_exists() {
+    let (document, tests) = (read("docs/SECURITY.md"), tests());
+    let claims = claims(&document);
+    let unknown: Vec<_> = claims
+        .iter()
+        .flat_map(|(_, cell)| named(cell))
+        .filter(|name| name.contains("::") && !tests.contains(name.rsplit("::").next().expect("a name")))
+        .collect();
+    assert!(unknown.is_empty(), "tests that do not exist: {unknown:?}");
+    let covered: BTreeSet<String> = claims.into_iter().flat_map(|(ids, _)| ids).collect();
+    let numbers =
+        ASVS.iter().flat_map(|(section, count)| (1..=*count).map(move |number| format!("ASVS {section}.{number}")));
+    let wanted = numbers.chain((1..=16).map(|number| format!("I-{number}")));
+    let missing: Vec<_> = wanted.filter(|id| !covered.contains(id)).collect();
+    assert!(missing.is_empty(), "not in the document: {missing:?}");
 }
