@@ -394,13 +394,15 @@ async fn untold(stack: &Stack) -> (String, u64) {
 /// A refusal that can not be told is the same refusal: never an admission, never an outage.
 #[tokio::test]
 async fn a_refusal_that_can_not_be_told_stays_a_refusal() {
-    let stack = Stack::builder().with_database().with_environments(1).with_redis_proxy().start().await;
+    let builder = Stack::builder().with_clock().with_database().with_environments(1);
+    let stack = builder.with_redis_proxy().start().await;
     let session = stack.app.start_session("ada").await;
     let other = stack.app.start_session("bob").await;
     let weak = stack.create_application(json!({ "name": "Weak", "scopes": ["sessions:create"] })).await;
     let by_key = || weak.get(&session.session_id);
     let stranger = || stack.request("GET", &path(&session, "")).send();
     let foreign = || by_holder(&stack, &other, "GET", &path(&session, "")).send();
+    stack.clock().freeze();
     let (by_key_face, stranger_face) = (face(&by_key().await.expect(403)), face(&stranger().await.expect(401)));
     assert_eq!(refusals(&stack).await.len(), 2);
     assert_eq!(untold(&stack).await.1, 0);
