@@ -45,6 +45,7 @@ async fn event_types(stack: &Stack) -> Vec<String> {
 #[tokio::test]
 async fn t_70_only_the_owner_of_a_lock_changes_data_and_releases_it() {
     let stack = Stack::builder().with_clock().with_database().start().await;
+    stack.clock().freeze();
     let session = stack.app.start_session("ada").await;
     let id = &session.session_id;
     let granted = lock(&stack, id, json!({})).await.expect(201);
