@@ -3,6 +3,7 @@
 use crate::core::application::Scope;
 use crate::core::end_reason::EndReason;
 use crate::core::json::FieldError;
+use crate::core::rate::Quota;
 use crate::core::risk::Signals;
 
 /// A dependency that a request needs.
@@ -155,8 +156,10 @@ pub enum Error {
     #[error("lock not renewable")]
     LockNotRenewable,
     /// The caller has asked too much in this minute.
-    #[error("rate limited for {retry_after_seconds} s")]
+    #[error("rate limited for {retry_after_seconds} s by {quota:?}")]
     RateLimited {
+        /// Of what.
+        quota: Quota,
         /// When the minute is over.
         retry_after_seconds: u64,
     },

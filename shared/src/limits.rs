@@ -221,6 +221,12 @@ pub const SAMPLE_SECONDS: u64 = 60;
 /// What telling it may take of a request.
 pub const SAMPLE_MILLIS_MAX: u64 = 200;
 
+/// Refusals that an environment tells of once a minute each: how many different ones a minute has at most, so that strangers
+/// from many addresses fill neither its memory nor the audit.
+pub const REFUSALS_TOLD_MAX: usize = 1024;
+/// What telling of a refusal may take of a request.
+pub const REFUSAL_MILLIS_MAX: u64 = 1000;
+
 /// Receivers of one application.
 pub const RECEIVERS_MAX: usize = 10;
 /// Attempts of one delivery; `core::backoff` spreads them over a day.

@@ -14,5 +14,7 @@ mod kills;
 mod personal;
 #[path = "audit/query.rs"]
 mod query;
+#[path = "audit/refusals.rs"]
+mod refusals;
 #[path = "audit/tampering.rs"]
 mod tampering;

@@ -13,7 +13,7 @@ mod answers_sessions;
 mod answers_sharing;
 mod answers_users;
 mod api;
-mod code;
+pub(crate) mod code;
 mod contract;
 mod examples;
 mod proofs;

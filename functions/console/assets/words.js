@@ -43,7 +43,7 @@ export const KINDS = {
   ]],
   replay: ['Replayed tokens', ['refresh.replayed']],
   risk: ['Risk', ['session.risk_raised', 'session.risk_shadowed', 'session.context_changed', 'session.stepped_up']],
-  refused: ['Refusals', ['session.binding_refused', 'share.refused', 'lock.refused', 'session.key_refused']],
+  refused: ['Refusals', ['request.refused', 'session.binding_refused', 'share.refused', 'lock.refused', 'session.key_refused']],
   probing: ['Probing', ['security.probing']],
   revoked: ['Remote logouts', ['device.revoked', 'user.revoked']],
 }
@@ -108,6 +108,7 @@ const SENTENCES = {
   'session.locked': () => 'Its data were locked.',
   'session.unlocked': () => 'The lock was released.',
   'lock.refused': () => 'Somebody tried to release a lock that is not theirs.',
+  'request.refused': (event) => `A request was refused${event.detail?.[0] ? ` (${event.detail[0]})` : ''}: ${event.reason}.`,
   'security.probing': () => 'An address asked for many things that do not exist.',
   'session.key_bound': () => 'It was bound to a key of the client’s device.',
   'session.key_refused': () => 'A second key tried to bind itself to the session.',

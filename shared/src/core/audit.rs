@@ -5,7 +5,7 @@ use super::time::Timestamp;
 
 /// What events tell of. The words are those of the outbox, the database and the documentation; scripts write them, so
 /// a test holds the scripts to this list.
-pub const EVENT_TYPES: [&str; 29] = [
+pub const EVENT_TYPES: [&str; 30] = [
     "session.created",
     "session.refreshed",
     "session.healed",
@@ -31,6 +31,7 @@ pub const EVENT_TYPES: [&str; 29] = [
     "session.unlocked",
     "lock.refused",
     "security.probing",
+    "request.refused",
     "session.key_bound",
     "session.key_refused",
     "user.privacy_changed",

@@ -57,6 +57,14 @@ impl Step {
         STEPS.iter().position(|step| *step == self).unwrap_or(STEPS.len() - 1)
     }
 
+    /// Whether it takes something away that can not be brought back. A legal hold stops it.
+    pub fn destroys(self) -> bool {
+        match self {
+            Step::Redis | Step::Devices | Step::Deliveries | Step::Postgres | Step::Key | Step::User => true,
+            Step::Count | Step::Receipt | Step::Tell | Step::Done => false,
+        }
+    }
+
     /// The one after it; the last stays.
     pub fn next(self) -> Step {
         STEPS.get(self.number() + 1).copied().unwrap_or(Step::Done)
@@ -138,6 +146,14 @@ mod tests {
             assert_eq!(step, *expected);
         }
         assert_eq!(step.next(), Step::Done);
+    }
+
+    /// Once everything is gone there is nothing to hold, and the person hears that it is.
+    #[test]
+    fn a_hold_stops_every_step_until_everything_is_gone() {
+        let last = STEPS.iter().rposition(|step| step.destroys()).expect("a step");
+        assert!(STEPS[1..=last].iter().all(|step| step.destroys()));
+        assert_eq!(STEPS[last], Step::User);
     }
 
     #[test]

@@ -31,6 +31,31 @@ pub enum Party {
     },
 }
 
+/// A limit per minute, by whom it is of or what it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// Requests with an application's key.
+    Application,
+    /// Requests of a session's holder.
+    Holder,
+    /// Requests of a source address without an application's key.
+    Address,
+    /// Requests of a caller for what does not exist for it.
+    Unknown,
+}
+
+impl Quota {
+    /// The word in answers and in the audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quota::Application => "application",
+            Quota::Holder => "holder",
+            Quota::Address => "address",
+            Quota::Unknown => "unknown",
+        }
+    }
+}
+
 /// Addresses that count as one: an IPv4 address (mapped ones included), or the /64 of an IPv6 address, which is what
 /// one subscriber has at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
 use crate::core::id::{ApplicationId, SessionId};
+use crate::core::rate::Party;
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 use std::sync::Arc;
@@ -132,8 +133,7 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
 /// Authenticates a caller without a rate limit: logging out always works.
 pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
     let caller = recognise(service, inbound).await?;
-    inbound.notes.set_application(&caller.application().application_id);
-    let _ = inbound.account.set(Account::of(&caller)?);
+    reckon(inbound, &caller)?;
     Ok(caller)
 }
 
@@ -164,9 +164,16 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
 /// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
 pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
     let caller = Caller::Application(recognise_client(service, inbound).await?);
-    inbound.notes.set_application(&caller.application().application_id);
-    let _ = inbound.account.set(Account::of(&caller)?);
+    reckon(inbound, &caller)?;
     Ok(caller.application().clone())
+}
+
+/// Reckons the request to its caller.
+fn reckon(inbound: &Inbound, caller: &Caller) -> Result<()> {
+    let account = Account::of(caller)?;
+    inbound.notes.set_caller(account.party(), &caller.application().application_id);
+    let _ = inbound.account.set(account);
+    Ok(())
 }
 
 /// [`oauth_client`], held to its rate limits.
@@ -252,6 +259,8 @@ async fn holder(service: &Service, inbound: &Inbound, token: &str) -> Result<Hol
     let application = application
         .filter(|application| application.status == ApplicationStatus::Active)
         .ok_or(Error::CredentialInvalid("application unknown or disabled"))?;
+    // Whatever becomes of its proof, the token is ours.
+    inbound.notes.set_caller(Party::Holder(session), &application.application_id);
     let origin = Origin { client: inbound.client.clone(), request_id: inbound.request_id.clone() };
     Ok(Holder { claims, session, application, origin: Box::new(origin) })
 }

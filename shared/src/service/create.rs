@@ -122,6 +122,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
     let (_, pseudonym_key) = pseudonyms.active(KeyUse::Pseudonym, now)?;
     let (mac_key_id, _) = token_ring.active(KeyUse::Mac, now)?;
     let slot = UserSlot::of(pseudonym_key, &application.group_id, &request.user_id);
+    inbound.notes.set_subject(slot);
     let session = SessionId::mint(slot, random::bytes()?, routing);
     let operation = inbound.operation(&Actor::Application)?;
     let digests = request.client.digests(routing, &session, application.policy.finest_bits());

@@ -16,6 +16,7 @@ use crate::core::dbsc::{self, NewKey, Registration};
 use crate::core::id::{ApplicationId, SessionId};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::public_key::PublicKey;
+use crate::core::rate::Party;
 use crate::core::record::SessionRecord;
 use crate::core::session::{Liveness, liveness, touch_due};
 use crate::error::{Dependency, Error, Result};
@@ -103,6 +104,7 @@ pub async fn register(service: &Service, inbound: &Inbound, proof: &str) -> Resu
     }
     let session = registration.session;
     let record = live(service, inbound, session).await?.ok_or(refused("the session is over"))?;
+    inbound.notes.set_caller(Party::Holder(session), &record.attributes.application_id);
     risk::refuse_quarantined(&record)?;
     let slot = session.user_slot(service.keys.routing().await?);
     let operation = inbound.operation(&Actor::Holder)?;
@@ -138,6 +140,7 @@ pub async fn refresh(service: &Service, inbound: &Inbound, session: SessionId, p
         tracing::warn!(event = "authn_proof_fail", "a refresh without the key of the session");
         return Err(Error::DeviceProofInvalid("malformed, or not by the key of the session"));
     };
+    inbound.notes.set_caller(Party::Holder(session), &record.attributes.application_id);
     if !dbsc::is_fresh(mac_key, session, &challenge, now)
         || !possession::first_use(service, session.bucket(), &[key.bytes(), challenge.as_bytes()]).await?
     {

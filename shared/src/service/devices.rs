@@ -106,7 +106,7 @@ impl Access {
     pub(super) async fn of(service: &Service, inbound: &Inbound, user: &UserId) -> Result<Self> {
         let caller = authenticate(service, inbound).await?;
         caller.require(Scope::DevicesManage)?;
-        let slot = user_slot(service, &caller, user, inbound.now).await?;
+        let slot = user_slot(service, inbound, &caller, user).await?;
         let mut access = Access { caller, slot, own: None };
         access.check_session(service, inbound.now).await?;
         Ok(access)

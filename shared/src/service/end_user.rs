@@ -13,7 +13,6 @@ use crate::core::application::Scope;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
-use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 
 /// Which sessions to end.
@@ -36,7 +35,7 @@ async fn end(service: &Service, inbound: &Inbound, user: &UserId, which: Which) 
     let now = inbound.now;
     let caller = identify(service, inbound).await?;
     caller.require(Scope::UsersManage)?;
-    let slot = user_slot(service, &caller, user, now).await?;
+    let slot = user_slot(service, inbound, &caller, user).await?;
     if let Caller::Holder(holder) = &caller {
         // A holder whose session is over must not end the others: 300 seconds of token life are not 300 of power.
         let own = get::load(service, &caller, holder.session, slot, now).await?;
@@ -55,15 +54,17 @@ async fn end(service: &Service, inbound: &Inbound, user: &UserId, which: Which) 
 }
 
 /// Where a user's state lives, for callers to whom the user exists.
-pub async fn user_slot(service: &Service, caller: &Caller, user: &UserId, now: Timestamp) -> Result<UserSlot> {
+pub async fn user_slot(service: &Service, inbound: &Inbound, caller: &Caller, user: &UserId) -> Result<UserSlot> {
     if let Caller::Holder(holder) = caller
         && holder.claims.sub != user.as_str()
     {
         return Err(Error::NotFound);
     }
     let ring = service.keys.ring(Purpose::Pseudonym).await?;
-    let (_, key) = ring.active(KeyUse::Pseudonym, now)?;
-    Ok(UserSlot::of(key, &caller.application().group_id, user))
+    let (_, key) = ring.active(KeyUse::Pseudonym, inbound.now)?;
+    let slot = UserSlot::of(key, &caller.application().group_id, user);
+    inbound.notes.set_subject(slot);
+    Ok(slot)
 }
 
 async fn revoke_all(

@@ -168,11 +168,15 @@ async fn held_in_redis(service: &Service, slot: UserSlot) -> Result<BTreeMap<Str
     Ok(found)
 }
 
-/// Goes on with what others have begun. Returns whether something is left.
+/// Goes on with what others have begun. Returns whether something is left that time was short for; an erasure that a legal hold
+/// has stopped waits for the end of the hold.
 pub async fn finish_erasures(service: &Service, archive: &Archive, until: Timestamp) -> Result<bool> {
     for erasure in service.ledger.unfinished_erasures().await? {
-        if go_on(service, archive, erasure, until).await?.step != Step::Done {
-            return Ok(true);
+        match go_on(service, archive, erasure, until).await {
+            Ok(erasure) if erasure.step == Step::Done => {}
+            Ok(_) => return Ok(true),
+            Err(Error::LegalHold) => tracing::info!("an erasure waits for the end of a legal hold"),
+            Err(error) => return Err(error),
         }
     }
     Ok(false)
@@ -215,6 +219,10 @@ async fn go_on(service: &Service, archive: &Archive, mut erasure: Erasure, until
             break;
         }
         let before = erasure.step;
+        // The law may have asked for what is left since the job began. The job stays where it is.
+        if before.destroys() && service.users.settings(slot).await?.legal_hold {
+            return Err(Error::LegalHold);
+        }
         // Boxed: the futures of the SDK are deep.
         Box::pin(work(service, archive, slot, &mut erasure, now)).await?;
         erasure.step = before.next();

@@ -6,6 +6,8 @@ use super::runtime;
 use crate::adapters::redis::scripts::Operation;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
+use crate::core::id::{SessionId, UserSlot};
+use crate::core::rate::Party;
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -45,15 +47,28 @@ pub struct Target {
     pub proof: Option<String>,
 }
 
-/// What an operation tells of its request, whether it succeeds or fails: header fields that the answer should carry, and the
-/// application that called.
+/// What an operation tells of its request, whether it succeeds or fails: header fields that the answer should carry, who
+/// called, and about whom.
 #[derive(Clone, Default)]
 pub struct Notes(Arc<Mutex<Noted>>);
 
 #[derive(Default)]
 struct Noted {
     fields: Vec<(&'static str, String)>,
-    application: String,
+    known: Known,
+}
+
+/// What is known of a request, as far as its operation has come.
+#[derive(Clone, Default)]
+pub struct Known {
+    /// The application that called; empty when it is not known.
+    pub application: String,
+    /// Who called, by a credential of ours.
+    pub caller: Option<Party>,
+    /// The session that is concerned, when it is not the one of the path.
+    pub session: Option<SessionId>,
+    /// The user that is concerned.
+    pub subject: Option<UserSlot>,
 }
 
 impl Notes {
@@ -71,12 +86,28 @@ impl Notes {
 
     /// The request is of this application.
     pub fn set_application(&self, application_id: &str) {
-        application_id.clone_into(&mut self.noted().application);
+        application_id.clone_into(&mut self.noted().known.application);
     }
 
-    /// The application that called; empty when it is not known.
-    pub fn application(&self) -> String {
-        self.noted().application.clone()
+    /// The request is by this caller of an application: an application's key, or a genuine token of a session, says so.
+    pub fn set_caller(&self, caller: Party, application_id: &str) {
+        self.set_application(application_id);
+        self.noted().known.caller = Some(caller);
+    }
+
+    /// The request is about this session, which a genuine token names.
+    pub fn set_session(&self, session: SessionId) {
+        self.noted().known.session = Some(session);
+    }
+
+    /// The request is about this user, who exists for the caller.
+    pub fn set_subject(&self, subject: UserSlot) {
+        self.noted().known.subject = Some(subject);
+    }
+
+    /// What is known so far.
+    pub fn known(&self) -> Known {
+        self.noted().known.clone()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {

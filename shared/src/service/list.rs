@@ -51,7 +51,7 @@ async fn page(
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
-    let slot = user_slot(service, &caller, user, now).await?;
+    let slot = user_slot(service, inbound, &caller, user).await?;
     let tag = caller.application_tag()?;
     let context = match &caller {
         Caller::Application(_) => None,

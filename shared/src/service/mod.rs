@@ -36,6 +36,7 @@ pub mod reach;
 pub mod receivers;
 pub mod redeem;
 pub mod refresh;
+pub mod refusals;
 pub mod revoke;
 pub mod risk;
 pub mod rotate_keys;

@@ -67,7 +67,7 @@ impl Access {
     pub(super) async fn of(service: &Service, inbound: &Inbound, user: &UserId, recent: bool) -> Result<Self> {
         let caller = authenticate(service, inbound).await?;
         caller.require(Scope::PrivacyManage)?;
-        let slot = user_slot(service, &caller, user, inbound.now).await?;
+        let slot = user_slot(service, inbound, &caller, user).await?;
         if let Caller::Holder(holder) = &caller {
             let own = get::load(service, &caller, holder.session, slot, inbound.now).await?;
             if recent {

@@ -122,7 +122,7 @@ pub async fn query_audit(reader: &AuditReader, inbound: &Inbound, question: Ques
         None => None,
         Some(user) => {
             let caller = Caller::Application(application.clone());
-            Some(user_slot(service, &caller, user, inbound.now).await?.subject())
+            Some(user_slot(service, inbound, &caller, user).await?.subject())
         }
     };
     let filter = Filter {

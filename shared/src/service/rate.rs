@@ -11,7 +11,7 @@ use crate::core::application::Application;
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
 use crate::core::policy::RateLimits;
-use crate::core::rate::{self, Counted, Lease, Misses, Network, Party, Spent};
+use crate::core::rate::{self, Counted, Lease, Misses, Network, Party, Quota, Spent};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use crate::limits::{MISSES_PER_REPORT, RATE_PARTIES_MAX, RATE_WINDOW_SECONDS};
@@ -50,6 +50,11 @@ impl Account {
         Some(Account { party: Party::Source { application: tag.unwrap_or_default(), network }, application })
     }
 
+    /// Who it is of.
+    pub fn party(&self) -> Party {
+        self.party
+    }
+
     fn limits(&self) -> RateLimits {
         self.application.as_ref().map(|application| application.policy.rate_limits.clone()).unwrap_or_default()
     }
@@ -70,8 +75,8 @@ async fn admit_caller(service: &Service, inbound: &Inbound, caller: &Caller) -> 
     match caller {
         Caller::Application(_) => {
             let spent = spend(service, &account.party, limits.application_per_minute, inbound.now).await;
-            tell(inbound, "application", limits.application_per_minute, spent);
-            enforce(spent)
+            tell(inbound, Quota::Application, limits.application_per_minute, spent);
+            enforce(Quota::Application, spent)
         }
         Caller::Holder(holder) => {
             let quota = limits.holder_per_minute;
@@ -80,8 +85,8 @@ async fn admit_caller(service: &Service, inbound: &Inbound, caller: &Caller) -> 
                 spend(service, &account.party, quota, inbound.now),
                 admit_source(service, inbound, Some(holder.application.clone()))
             );
-            tell(inbound, "holder", quota, spent);
-            enforce(spent)?;
+            tell(inbound, Quota::Holder, quota, spent);
+            enforce(Quota::Holder, spent)?;
             by_source
         }
     }
@@ -94,7 +99,7 @@ pub async fn admit_source(service: &Service, inbound: &Inbound, application: Opt
     let spent = spend(service, &account.party, account.limits().address_per_minute, inbound.now).await;
     // A caller that has authenticated keeps its own account.
     let _ = inbound.account.set(account);
-    enforce(spent)
+    enforce(Quota::Address, spent)
 }
 
 /// Spends a permit, of a new lease when there is none; `None` when there is no limit or Redis can not count.
@@ -131,19 +136,20 @@ async fn lease(service: &Service, party: &Party, quota: u32, now: Timestamp) -> 
 }
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers for a caller's own quota.
-fn tell(inbound: &Inbound, name: &str, quota: u32, spent: Option<Spent>) {
+fn tell(inbound: &Inbound, of: Quota, quota: u32, spent: Option<Spent>) {
     let (remaining, seconds) = match spent {
         Some(Spent::Admitted { remaining, seconds }) => (remaining, seconds),
         Some(Spent::Refused { seconds }) => (0, seconds),
         Some(Spent::Exhausted) | None => return,
     };
+    let name = of.as_str();
     inbound.notes.set("ratelimit-policy", format!("\"{name}\";q={quota};w={RATE_WINDOW_SECONDS}"));
     inbound.notes.set("ratelimit", format!("\"{name}\";r={remaining};t={seconds}"));
 }
 
-fn enforce(spent: Option<Spent>) -> Result<()> {
+fn enforce(quota: Quota, spent: Option<Spent>) -> Result<()> {
     match spent {
-        Some(Spent::Refused { seconds }) => Err(Error::RateLimited { retry_after_seconds: seconds }),
+        Some(Spent::Refused { seconds }) => Err(Error::RateLimited { quota, retry_after_seconds: seconds }),
         Some(Spent::Admitted { .. } | Spent::Exhausted) | None => Ok(()),
     }
 }
@@ -230,7 +236,7 @@ async fn missed(service: &Service, inbound: &Inbound) -> Option<Error> {
         Party::Application(_) | Party::Holder(_) => 1,
         Party::Source { .. } => MISSES_PER_REPORT.min(quota),
     };
-    let refused = |seconds| Error::RateLimited { retry_after_seconds: seconds };
+    let refused = |seconds| Error::RateLimited { quota: Quota::Unknown, retry_after_seconds: seconds };
     let count = match service.limiter.missed(&account.party, batch, inbound.now) {
         Ok(count) => count?,
         Err(seconds) => return Some(refused(seconds)),

@@ -83,7 +83,11 @@ async fn take_share(
             }
             Err(Error::NotFound)
         }
-        Redeemed::Refused => Err(Error::SharingRefused),
+        Redeemed::Refused => {
+            // Its code was right.
+            inbound.notes.set_session(code.session);
+            Err(Error::SharingRefused)
+        }
         Redeemed::Ended(reason) => Err(Error::SessionEnded { reason, asker: Asker::Application }),
     }
 }

@@ -17,6 +17,7 @@ use crate::core::id::{ApplicationId, SessionId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
 use crate::core::policy::Policy;
+use crate::core::rate::Party;
 use crate::core::record::SessionRecord;
 use crate::core::refresh_decision::{Judged, Presented};
 use crate::core::refresh_token::RefreshToken;
@@ -102,12 +103,12 @@ pub async fn present_token(
         OnBehalf::Itself => {
             let owner = owner(service, &token, slot, now).await?;
             rate::admit_source(service, inbound, owner.clone()).await?;
+            let application_id = owner.as_ref().map_or("", |owner| owner.application_id.as_str());
+            inbound.notes.set_caller(Party::Holder(token.session), application_id);
             (inbound.client.clone(), owner, true)
         }
     };
-    if let Some(owner) = &owner {
-        inbound.notes.set_application(&owner.application_id);
-    }
+    inbound.notes.set_session(token.session);
     let jkt = match inbound.target.proof {
         None => None,
         Some(_) => {

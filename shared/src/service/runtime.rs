@@ -5,6 +5,7 @@ use super::caches::{OpenedData, VerifiedTokens};
 use super::key_store::KeyStore;
 use super::performance;
 use super::rate::Limiter;
+use super::refusals;
 use super::state::State;
 use crate::adapters::aws::Aws;
 use crate::adapters::dynamodb::applications::Applications;
@@ -35,7 +36,7 @@ pub struct Service {
     /// Application records.
     pub applications: ApplicationCache,
     /// Keys.
-    pub keys: KeyStore,
+    pub keys: Arc<KeyStore>,
     /// Session state.
     pub state: Arc<State>,
     /// The revocation ledger.
@@ -71,10 +72,12 @@ impl Service {
         let ledger = Revocations::new(dynamodb.clone(), tables.revocations);
         let state = Arc::new(State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())));
         performance::measure(state.clone());
+        let keys = Arc::new(KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms));
+        refusals::watch(state.clone(), keys.clone());
         Ok(Service {
             issuer: public_url(source)?,
             applications: ApplicationCache::new(Applications::new(dynamodb.clone(), tables.applications)),
-            keys: KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms),
+            keys,
             state,
             ledger,
             users: Users::new(dynamodb.clone(), tables.users),

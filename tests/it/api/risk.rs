@@ -153,7 +153,12 @@ async fn a_policy_may_judge_nothing_or_end_at_once_and_differ_by_kind_of_device(
     let of_kiosk = rows.iter().filter(|row| row.event.session_id == kiosk.session_id).map(|row| &row.event);
     let told: Vec<_> = of_kiosk.map(|e| (e.event_type.as_str(), e.reason.as_str(), e.detail.as_str())).collect();
     let detail = "end,score=70,new_device,fingerprint_drift,network_change";
-    let expected = [("session.created", "", ""), ("session.risk_raised", "", detail), ("session.ended", "risk", "")];
+    let expected = [
+        ("session.created", "", ""),
+        ("session.risk_raised", "", detail),
+        ("session.ended", "risk", ""),
+        ("request.refused", "session_ended", "lookup"),
+    ];
     assert_eq!(told, expected);
 }
 

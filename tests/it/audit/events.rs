@@ -6,6 +6,7 @@ use std::time::Duration;
 
 const CREATED: &str = "session.created";
 const ENDED: &str = "session.ended";
+const REFUSED: &str = "request.refused";
 
 /// What a row must say, beside its subject.
 type Told = (&'static str, &'static str, &'static str, String, String, String);
@@ -49,7 +50,7 @@ fn told(row: &Row) -> (&str, &str, &str, String, String) {
     (&event.event_type, &event.reason, &event.actor, event.session_id.clone(), event.request_id.clone())
 }
 
-/// Every change of state leaves exactly one row that names what, why, who, whom and which request; nothing personal,
+/// Every change of state, and every refusal, leaves exactly one row that names what, why, who, whom and which request; nothing personal,
 /// no credential and no data reaches the database.
 #[tokio::test]
 async fn every_change_of_state_has_exactly_one_row() {
@@ -81,7 +82,9 @@ async fn every_change_of_state_has_exactly_one_row() {
     // A renewal is no event.
     app.request("POST", &lock).json(&json!({ "lockToken": token })).send().await.expect(200);
     let other = app.request("DELETE", &lock).header("session-lock", "lk_AAAAAAAAAAAAAAAAAAAAAA").send().await;
-    expected.add("lock.refused", "", "application", &first.session_id, &other.expect(409));
+    let other = other.expect(409);
+    expected.add("lock.refused", "", "application", &first.session_id, &other);
+    expected.add(REFUSED, "lock_lost", "application", &first.session_id, &other);
     let unlocked = app.request("DELETE", &lock).header("session-lock", &token).send().await.expect(204);
     expected.add("session.unlocked", "", "application", &first.session_id, &unlocked);
     let refreshed = app.refresh(&first.session_id, &first.refresh_token).await.expect(200);
@@ -110,7 +113,8 @@ async fn every_change_of_state_has_exactly_one_row() {
     expected.users.insert(tokens.session_id.clone(), "ada");
     expected.add(ENDED, "evicted", "application", &first.session_id, &third);
     expected.add(CREATED, "", "application", &tokens.session_id, &third);
-    own(&last, "192.0.2.99").send().await.expect_problem(401, "session_ended");
+    let over = own(&last, "192.0.2.99").send().await.expect_problem(401, "session_ended");
+    expected.add(REFUSED, "session_ended", "holder", &first.session_id, &over);
 
     // The holder ends one session, a replay another.
     let gone = format!("/sessions/{}", second.session_id);
@@ -126,6 +130,7 @@ async fn every_change_of_state_has_exactly_one_row() {
     let replay = replay.expect_problem(401, "refresh_token_reused");
     expected.add("refresh.replayed", "reuse", "application", &tokens.session_id, &replay);
     expected.add(ENDED, "reuse", "application", &tokens.session_id, &replay);
+    expected.add(REFUSED, "refresh_token_reused", "application", &tokens.session_id, &replay);
 
     // The application ends one twice, revokes a token, removes a device and ends all sessions of a user.
     let bob = json!({"userId": "person-bob", "device": {"deviceId": "phone-of-bob"}});
@@ -156,6 +161,7 @@ async fn every_change_of_state_has_exactly_one_row() {
     stack.advance(Duration::from_secs(60));
     let late = app.refresh(&found.session_id, &found.refresh_token).await.expect(401);
     expected.add(ENDED, "absolute", "application", &found.session_id, &late);
+    expected.add(REFUSED, "session_ended", "application", &found.session_id, &late);
 
     let drained = stack.run_write_audit().await;
     assert_eq!(drained["written"], expected.rows.len(), "{drained}");

@@ -126,10 +126,10 @@ async fn the_writer_measures_what_waits() {
     assert_eq!(documents.len(), 3);
     for index in [0, 1] {
         assert!((100..160).contains(&number(index, "OldestWaitingSeconds")), "{documents:#?}");
-        assert_eq!(number(index, "EntriesWaiting"), 5, "created, two refreshes, replay, end: {documents:#?}");
+        assert_eq!(number(index, "EntriesWaiting"), 6, "created, two refreshes, replay, end, refusal: {documents:#?}");
     }
     assert_eq!((number(0, "Errors"), number(1, "Errors")), (1, 0));
-    assert_eq!((number(1, "Taken"), number(1, "RefreshReplays"), number(1, "SecurityEvents")), (5, 1, 1));
+    assert_eq!((number(1, "Taken"), number(1, "RefreshReplays"), number(1, "SecurityEvents")), (6, 1, 1));
     assert_eq!(
         (number(2, "OldestWaitingSeconds"), number(2, "EntriesWaiting"), number(2, "RefreshReplays")),
         (0, 0, 0)

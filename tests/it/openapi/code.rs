@@ -6,6 +6,7 @@ use shared::core::application::Scope;
 use shared::core::device::{DeviceType, TrustLevel};
 use shared::core::end_reason::{self, EndReason};
 use shared::core::family::SHAREABLE;
+use shared::core::rate::Quota;
 use shared::core::risk::{Signal, Signals, Verdict};
 use shared::error::{Asker, Dependency, Error};
 use shared::limits;
@@ -24,7 +25,7 @@ fn words(pointer: &str) -> BTreeSet<String> {
 }
 
 /// One error of each kind. The match has no wildcard: a new kind does not compile until it stands here.
-fn every_error() -> Vec<Error> {
+pub(crate) fn every_error() -> Vec<Error> {
     let ended = |asker| Error::SessionEnded { reason: EndReason::Idle, asker };
     let errors = vec![
         Error::field("device.type", "is wrong"),
@@ -64,7 +65,7 @@ fn every_error() -> Vec<Error> {
         Error::LockLost,
         Error::LockNotRenewable,
         Error::LegalHold,
-        Error::RateLimited { retry_after_seconds: 7 },
+        Error::RateLimited { quota: Quota::Holder, retry_after_seconds: 7 },
     ];
     for error in &errors {
         match error {

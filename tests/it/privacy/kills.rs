@@ -1,4 +1,4 @@
-use super::support::{Person, everything, expect_none};
+use super::support::{Person, everything, expect_none, settings};
 use integration_tests::{Stack, audit, eventually, json};
 use shared::core::erasure::STEPS;
 use std::sync::Arc;
@@ -53,4 +53,47 @@ async fn i_13_an_erasure_that_is_killed_anywhere_is_completed_once() {
     let told: Vec<&str> =
         rows.iter().filter(|row| row.event.event_type == "user.erased").map(|row| row.event.detail.as_str()).collect();
     assert_eq!(told.len(), erased, "one receipt each");
+}
+
+/// A hold that comes between two steps stops the erasure there, for callers and for the job, and when it is lifted the
+/// erasure goes on with what is left.
+#[tokio::test]
+async fn t_100_a_legal_hold_stops_an_erasure_before_its_next_step() {
+    let builder = Stack::builder().with_database().with_moto_proxy().with_environments(1);
+    let stack = Arc::new(builder.start().await);
+    let aws = stack.moto_proxy();
+    let hold = async |person: &Person, on: bool| {
+        let mut settings = settings(&[]);
+        settings["legalHold"] = json!(on);
+        stack.app.request("PUT", &person.path("/privacy")).json(&settings).send().await.expect(200);
+    };
+    let person = Person::new("held", 42);
+    person.live(&stack).await;
+    let last = STEPS.iter().rposition(|step| step.destroys()).expect("a step");
+    for done in 1..=last {
+        // Dies when the step before this one is written down.
+        let environment = stack.environment("erase-user", 0).await;
+        aws.cut_next_reply_to(b"#step = :before");
+        let request = tokio::spawn(person.erase(&stack).send());
+        eventually("the cut", || async { (aws.pending_cuts() == 0 || request.is_finished()).then_some(()) }).await;
+        environment.kill9().await;
+        let _ = request.await;
+        assert_eq!(aws.pending_cuts(), 0, "step {done} was not reached");
+
+        hold(&person, true).await;
+        let before = everything(&stack).await;
+        for _ in 0..2 {
+            person.erase(&stack).send().await.expect_problem(409, "legal_hold");
+            let cleaned = stack.run_scheduled("cleanup-sessions", json!({})).await;
+            assert_eq!(cleaned["more"], false, "nobody is asked to hurry: {cleaned}");
+        }
+        let after = everything(&stack).await;
+        for word in person.words() {
+            assert_eq!(after.matches(&word).count(), before.matches(&word).count(), "{word} after step {done}");
+        }
+        hold(&person, false).await;
+    }
+    let complete = person.erase(&stack).send().await.expect(200).json();
+    assert_eq!((&complete["state"], &complete["counts"]["sessions"]), (&json!("complete"), &json!(2)), "{complete}");
+    expect_none(&person.words(), "after the hold", &everything(&stack).await);
 }

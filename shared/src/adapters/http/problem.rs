@@ -1,6 +1,7 @@
 //! The one table from errors to HTTP (RFC 9457), and its OAuth shape (RFC 6749 §5.2) for introspection and revocation.
 
 use crate::core::json::FieldError;
+use crate::core::refusal::Denial;
 use crate::error::{Asker, Error};
 use crate::limits::RETRY_AFTER_SECONDS;
 use lambda_http::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,6 +16,8 @@ pub struct Row {
     pub status: StatusCode,
     /// Stable and documented; clients switch on it.
     pub code: &'static str,
+    /// What it denies: every code says whether it is a refusal, which the audit is told of.
+    pub denial: Denial,
     /// Whether the same request may succeed later. A client never drops a session over a retryable error.
     pub retryable: bool,
     /// A short sentence about the code.
@@ -23,67 +26,128 @@ pub struct Row {
 
 /// The error table.
 pub fn row(error: &Error) -> Row {
-    let (status, code, retryable, title) = match error {
-        Error::InvalidRequest(_) => (400, "invalid_request", false, "The request is not valid."),
-        Error::CredentialMissing => (401, "credential_missing", false, "A credential is required."),
-        Error::CredentialInvalid(_) => (401, "credential_invalid", false, "The credential was not accepted."),
-        Error::DpopProofInvalid(_) => {
-            (401, "dpop_proof_invalid", false, "The proof of possession is missing, or was not accepted.")
+    let (status, code, denial, retryable, title) = match error {
+        Error::InvalidRequest(_) => (400, "invalid_request", Denial::Nothing, false, "The request is not valid."),
+        Error::CredentialMissing => (401, "credential_missing", Denial::Credential, false, "A credential is required."),
+        Error::CredentialInvalid(_) => {
+            (401, "credential_invalid", Denial::Credential, false, "The credential was not accepted.")
         }
-        Error::DpopNonceRequired => {
-            (401, "use_dpop_nonce", true, "The proof of possession must carry the nonce of DPoP-Nonce; try again.")
+        Error::DpopProofInvalid(_) => (
+            401,
+            "dpop_proof_invalid",
+            Denial::Credential,
+            false,
+            "The proof of possession is missing, or was not accepted.",
+        ),
+        Error::DpopNonceRequired => (
+            401,
+            "use_dpop_nonce",
+            Denial::Credential,
+            true,
+            "The proof of possession must carry the nonce of DPoP-Nonce; try again.",
+        ),
+        Error::DeviceProofInvalid(_) => {
+            (403, "device_proof_invalid", Denial::Credential, false, "The device's proof was not accepted.")
         }
-        Error::DeviceProofInvalid(_) => (403, "device_proof_invalid", false, "The device's proof was not accepted."),
         Error::DeviceProofRequired => {
-            (403, "device_proof_required", true, "Answer the challenge with the device's key.")
+            (403, "device_proof_required", Denial::Credential, true, "Answer the challenge with the device's key.")
         }
-        Error::UnsupportedGrantType => (400, "unsupported_grant_type", false, "Only refresh tokens are taken here."),
-        Error::RefreshTokenInvalid => (401, "refresh_token_invalid", false, "The refresh token was not accepted."),
-        Error::RefreshTokenReused => {
-            (401, "refresh_token_reused", false, "The refresh token was used before; the session has been ended.")
+        Error::UnsupportedGrantType => {
+            (400, "unsupported_grant_type", Denial::Nothing, false, "Only refresh tokens are taken here.")
         }
-        Error::SessionEnded { asker: Asker::Holder, .. } => (401, "session_ended", false, "The session has ended."),
+        Error::RefreshTokenInvalid => {
+            (401, "refresh_token_invalid", Denial::Credential, false, "The refresh token was not accepted.")
+        }
+        Error::RefreshTokenReused => (
+            401,
+            "refresh_token_reused",
+            Denial::Credential,
+            false,
+            "The refresh token was used before; the session has been ended.",
+        ),
+        Error::SessionEnded { asker: Asker::Holder, .. } => {
+            (401, "session_ended", Denial::Credential, false, "The session has ended.")
+        }
         Error::SessionEnded { asker: Asker::Application, .. } => {
-            (404, "session_ended", false, "The session has ended.")
+            (404, "session_ended", Denial::Nothing, false, "The session has ended.")
         }
-        Error::InsufficientScope(_) => (403, "insufficient_scope", false, "The application lacks a scope."),
-        Error::ApplicationOnly => (403, "application_only", false, "Only an application may do this."),
-        Error::DeviceBlocked => (403, "device_blocked", false, "The device is blocked."),
-        Error::TrustNotProved => (403, "trust_not_proved", false, "The trust level is not proved."),
-        Error::StepUpRequired { .. } => {
-            (401, "insufficient_user_authentication", false, "A more recent authentication is required.")
+        Error::InsufficientScope(_) => {
+            (403, "insufficient_scope", Denial::Operation, false, "The application lacks a scope.")
         }
-        Error::NotFound => (404, "not_found", false, "There is no such resource."),
-        Error::SessionLimitReached => (409, "session_limit_reached", false, "The user has too many sessions."),
-        Error::SessionChanged => (409, "session_changed", true, "The session changed meanwhile; try again."),
-        Error::VersionMismatch { .. } => (412, "version_mismatch", false, "If-Match names another version."),
-        Error::PayloadTooLarge { .. } => (413, "payload_too_large", false, "The payload is too large."),
+        Error::ApplicationOnly => {
+            (403, "application_only", Denial::Operation, false, "Only an application may do this.")
+        }
+        Error::DeviceBlocked => (403, "device_blocked", Denial::Operation, false, "The device is blocked."),
+        Error::TrustNotProved => (403, "trust_not_proved", Denial::Operation, false, "The trust level is not proved."),
+        Error::StepUpRequired { .. } => (
+            401,
+            "insufficient_user_authentication",
+            Denial::Session,
+            false,
+            "A more recent authentication is required.",
+        ),
+        Error::NotFound => (404, "not_found", Denial::Nothing, false, "There is no such resource."),
+        Error::SessionLimitReached => {
+            (409, "session_limit_reached", Denial::Operation, false, "The user has too many sessions.")
+        }
+        Error::SessionChanged => {
+            (409, "session_changed", Denial::Nothing, true, "The session changed meanwhile; try again.")
+        }
+        Error::VersionMismatch { .. } => {
+            (412, "version_mismatch", Denial::Nothing, false, "If-Match names another version.")
+        }
+        Error::PayloadTooLarge { .. } => {
+            (413, "payload_too_large", Denial::Nothing, false, "The payload is too large.")
+        }
         Error::UnsupportedMediaType { .. } => {
-            (415, "unsupported_media_type", false, "The media type is not supported.")
+            (415, "unsupported_media_type", Denial::Nothing, false, "The media type is not supported.")
         }
         Error::IdempotencyKeyReused => {
-            (422, "idempotency_key_reused", false, "The Idempotency-Key stood for another payload.")
+            (422, "idempotency_key_reused", Denial::Nothing, false, "The Idempotency-Key stood for another payload.")
         }
-        Error::SessionLocked { .. } => (423, "session_locked", true, "Somebody else holds the session's lock."),
-        Error::LockLost => (409, "lock_lost", false, "The lock is not held by this token."),
-        Error::LockNotRenewable => (409, "lock_not_renewable", false, "The lock can not be renewed any more."),
-        Error::RateLimited { .. } => (429, "rate_limited", true, "Too many requests in this minute."),
-        Error::IfMatchRequired => (428, "if_match_required", false, "If-Match is required."),
-        Error::BindingMismatch => (401, "binding_mismatch", false, "The session is bound to another network."),
-        Error::SessionQuarantined(_) => {
-            (401, "session_quarantined", false, "The session is quarantined until the user authenticates again.")
+        Error::SessionLocked { .. } => {
+            (423, "session_locked", Denial::Session, true, "Somebody else holds the session's lock.")
         }
-        Error::StepUpStale => {
-            (409, "step_up_stale", false, "The authentication is too old or not later than the recorded one.")
+        Error::LockLost => (409, "lock_lost", Denial::Session, false, "The lock is not held by this token."),
+        Error::LockNotRenewable => {
+            (409, "lock_not_renewable", Denial::Session, false, "The lock can not be renewed any more.")
         }
-        Error::RefreshTokenSuperseded => (401, "refresh_token_superseded", false, "A step-up replaced this token."),
-        Error::SharingRefused => (403, "sharing_refused", false, "The session can not be shared in this way."),
-        Error::LegalHold => (409, "legal_hold", false, "The user's data is under a legal hold."),
-        Error::OwnerOnly => (403, "owner_only", false, "Only the application that owns the session may do this."),
-        Error::Internal(_) => (500, "internal_error", false, "Something went wrong here."),
-        Error::Unavailable { .. } => (503, "dependency_unavailable", true, "A dependency is away; try again."),
+        Error::RateLimited { .. } => (429, "rate_limited", Denial::Quota, true, "Too many requests in this minute."),
+        Error::IfMatchRequired => (428, "if_match_required", Denial::Nothing, false, "If-Match is required."),
+        Error::BindingMismatch => {
+            (401, "binding_mismatch", Denial::Session, false, "The session is bound to another network.")
+        }
+        Error::SessionQuarantined(_) => (
+            401,
+            "session_quarantined",
+            Denial::Session,
+            false,
+            "The session is quarantined until the user authenticates again.",
+        ),
+        Error::StepUpStale => (
+            409,
+            "step_up_stale",
+            Denial::Session,
+            false,
+            "The authentication is too old or not later than the recorded one.",
+        ),
+        Error::RefreshTokenSuperseded => {
+            (401, "refresh_token_superseded", Denial::Credential, false, "A step-up replaced this token.")
+        }
+        Error::SharingRefused => {
+            (403, "sharing_refused", Denial::Session, false, "The session can not be shared in this way.")
+        }
+        Error::LegalHold => (409, "legal_hold", Denial::Operation, false, "The user's data is under a legal hold."),
+        Error::OwnerOnly => {
+            (403, "owner_only", Denial::Session, false, "Only the application that owns the session may do this.")
+        }
+        Error::Internal(_) => (500, "internal_error", Denial::Nothing, false, "Something went wrong here."),
+        Error::Unavailable { .. } => {
+            (503, "dependency_unavailable", Denial::Nothing, true, "A dependency is away; try again.")
+        }
     };
-    Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, retryable, title }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Row { status, code, denial, retryable, title }
 }
 
 #[derive(Serialize)]
@@ -218,7 +282,7 @@ fn oauth_response(error: &Error, name: &'static str, row: Row) -> Response<Body>
         Error::SessionEnded { reason, .. } => Some(reason.as_str()),
         _ => None,
     };
-    let Row { status, code, retryable, title } = row;
+    let Row { status, code, retryable, title, .. } = row;
     let body = OAuthError { error: name, error_description: title, code, retryable, reason };
     let mut response = body_of(&body, status, "application/json; charset=utf-8");
     add_headers(&mut response, error, "Basic");
@@ -264,7 +328,7 @@ fn add_headers(response: &mut Response<Body>, error: &Error, scheme: &'static st
 fn retry_after_seconds(error: &Error) -> Option<u64> {
     match error {
         Error::Unavailable { .. } => Some(RETRY_AFTER_SECONDS),
-        Error::SessionLocked { retry_after_seconds } | Error::RateLimited { retry_after_seconds } => {
+        Error::SessionLocked { retry_after_seconds } | Error::RateLimited { retry_after_seconds, .. } => {
             Some((*retry_after_seconds).max(1))
         }
         _ => None,
@@ -276,6 +340,7 @@ mod tests {
     use super::*;
     use crate::core::application::Scope;
     use crate::core::end_reason::EndReason;
+    use crate::core::rate::Quota;
     use crate::core::risk::Signals;
     use crate::error::Dependency;
 
@@ -319,13 +384,20 @@ mod tests {
             (Error::SessionLocked { retry_after_seconds: 7 }, 423, "session_locked", true),
             (Error::LockLost, 409, "lock_lost", false),
             (Error::LockNotRenewable, 409, "lock_not_renewable", false),
-            (Error::RateLimited { retry_after_seconds: 7 }, 429, "rate_limited", true),
+            (Error::RateLimited { quota: Quota::Holder, retry_after_seconds: 7 }, 429, "rate_limited", true),
             (Error::Internal("secret".into()), 500, "internal_error", false),
             (Error::unavailable(Dependency::Redis, "secret"), 503, "dependency_unavailable", true),
         ];
         for (error, status, code, retryable) in table {
             let row = row(&error);
             assert_eq!((row.status.as_u16(), row.code, row.retryable), (status, code, retryable));
+            // Who is refused, and what for, is told; what is asked wrongly, is not there or is away denies nobody anything.
+            let denies = match status {
+                401 | 403 | 423 | 429 => true,
+                409 => code != "session_changed",
+                _ => false,
+            };
+            assert_eq!(row.denial != Denial::Nothing, denies, "{code}");
             for response in [problem(&error), oauth_problem(&error)] {
                 assert_eq!(response.status().as_u16(), status);
                 assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), status == 401);

@@ -1,16 +1,18 @@
 //! What surrounds every handler: deadline, panic net, error table, measurement, headers, one log line.
 
-use super::problem::{oauth_problem, problem, token_problem};
+use super::problem::{oauth_problem, problem, row, token_problem};
 use super::request::Incoming;
 use super::response::complete;
 use crate::clock;
 use crate::core::analytics::operation::operation;
-use crate::core::metrics::{Ending, Invocation, Kind};
+use crate::core::metrics::{Ending, Invocation, Kind, Measure};
+use crate::core::refusal::Denial;
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::{DEADLINE_RESERVE_MILLIS, LONG_POLL_RESERVE_MILLIS, REQUEST_MILLIS_MAX};
 use crate::service::inbound::Notes;
 use crate::service::performance;
+use crate::service::refusals::{self, Refusal};
 use crate::telemetry;
 use futures_util::FutureExt;
 use lambda_http::Body;
@@ -55,10 +57,14 @@ pub async fn serve_within(
         Ok(Err(_)) => Err(Error::unavailable(Dependency::Redis, "no time left")),
         Err(_) => Err(Error::Internal("a handler panicked".into())),
     };
+    let operation = operation(incoming.method().as_str(), incoming.raw_path());
+    let mut untold = 0;
     let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
             log_error(&error, &incoming.request_id);
+            let left = budget.saturating_sub(measured.elapsed());
+            untold = u64::from(!tell(&error, operation.unwrap_or_default(), incoming, left).await);
             match shape {
                 ErrorShape::Problem => problem(&error),
                 ErrorShape::OAuth => oauth_problem(&error),
@@ -66,19 +72,43 @@ pub async fn serve_within(
             }
         }
     };
-    if let Some(operation) = operation(incoming.method().as_str(), incoming.raw_path()) {
+    if let Some(operation) = operation {
         let millis = measured.elapsed().as_secs_f64() * 1000.0;
         let status = response.status().as_u16();
-        performance::observe(operation, &incoming.notes.application(), status, millis).await;
+        performance::observe(operation, &incoming.notes.known().application, status, millis).await;
     }
     note(&mut response, &incoming.notes);
     complete(&mut response, &incoming.request_id);
-    report(incoming, response.status().as_u16(), started);
+    report(incoming, response.status().as_u16(), started, untold);
     Ok(response)
 }
 
+/// Tells the audit when an error denies something to the caller. Returns whether it knows what it has to. What becomes of that
+/// changes nothing in the answer.
+async fn tell(error: &Error, operation: &'static str, incoming: &Incoming, within: Duration) -> bool {
+    let row = row(error);
+    if row.denial == Denial::Nothing {
+        return true;
+    }
+    let quota = match error {
+        Error::RateLimited { quota, .. } => Some(*quota),
+        _ => None,
+    };
+    let refusal = Refusal {
+        denial: row.denial,
+        code: row.code,
+        quota,
+        operation,
+        notes: &incoming.notes,
+        address: incoming.client().address,
+        session: incoming.session_id().ok(),
+        request_id: &incoming.request_id,
+    };
+    refusals::tell(&refusal, within).await
+}
+
 /// The line of the request, which is its metrics as well.
-fn report(incoming: &Incoming, status: u16, started: Timestamp) {
+fn report(incoming: &Incoming, status: u16, started: Timestamp, untold: u64) {
     let invocation = Invocation {
         kind: Kind::Request,
         ending: Ending::of_status(status),
@@ -89,7 +119,8 @@ fn report(incoming: &Incoming, status: u16, started: Timestamp) {
     fields.insert("request_id".into(), incoming.request_id.as_str().into());
     fields.insert("method".into(), incoming.method().as_str().into());
     fields.insert("status".into(), status.into());
-    telemetry::invocation(&invocation, &[], fields);
+    let untold = Some(Measure::count("RefusalsUntold", untold)).filter(|_| untold > 0);
+    telemetry::invocation(&invocation, untold.as_slice(), fields);
 }
 
 /// What operations wanted the answer to carry.

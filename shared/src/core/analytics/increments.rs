@@ -8,6 +8,7 @@ use super::sample::{ANSWERS, Sample};
 use super::spread::Spread;
 use crate::core::attributes::Attributes;
 use crate::core::audit::AuditEvent;
+use crate::core::refusal::REFUSED;
 use crate::core::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -107,6 +108,10 @@ pub const SECURITY_EVENTS: [&str; 9] = [
     "security.probing",
 ];
 
+/// Refusals with one of these codes are security events too: what an honest client does not come to, and no event of its own
+/// tells of.
+pub const SECURITY_REFUSALS: [&str; 3] = ["device_blocked", "device_proof_invalid", "dpop_proof_invalid"];
+
 /// Ends for one of these reasons are security events too.
 pub const SECURITY_ENDS: [&str; 3] = ["reuse", "device_blocked", "risk"];
 
@@ -155,11 +160,12 @@ impl Increments {
             "session.created" => self.created(event, attributes),
             "session.ended" => self.ended(event, attributes, began),
             "session.refreshed" => self.count(application, Metric::Refreshed, at, "", 1),
+            REFUSED if SECURITY_REFUSALS.contains(&event.reason.as_str()) => self.security(event),
             other if SECURITY_EVENTS.contains(&other) => self.security(event),
             _ => {}
         }
-        // What the service does by itself is nobody's activity, and a counter of misses has no user.
-        if event.actor != "service" && event.event_type != "security.probing" {
+        // What the service does by itself is nobody's activity, nor is what it refuses.
+        if event.actor != "service" && !["security.probing", REFUSED].contains(&event.event_type.as_str()) {
             self.active(application, at, &event.subject, &event.session_id);
         }
     }
@@ -357,5 +363,21 @@ mod tests {
         increments.event(&event(2, 1, "security.probing", 0), None, None);
         assert!(increments.members.is_empty());
         assert_eq!(increments.counts.len(), 2);
+    }
+
+    #[test]
+    fn refusals_are_nobodys_activity_and_few_are_security_events() {
+        let counted = |reason: &str| {
+            let mut increments = Increments::default();
+            increments.event(&AuditEvent { reason: reason.into(), ..event(1, 1, REFUSED, 0) }, None, None);
+            assert!(increments.members.is_empty(), "{reason}");
+            increments.counts.into_iter().map(|(row, count)| (row.metric, row.key, count)).collect::<Vec<_>>()
+        };
+        for reason in SECURITY_REFUSALS {
+            assert_eq!(counted(reason), [(Metric::Security, format!("{REFUSED} {reason}"), 1)]);
+        }
+        for reason in ["credential_missing", "credential_invalid", "rate_limited", "session_locked"] {
+            assert_eq!(counted(reason), [], "{reason}");
+        }
     }
 }

@@ -51,6 +51,7 @@ mod proof;
 mod rate;
 mod read;
 mod refresh;
+mod refused;
 mod revoke_user;
 mod set_privacy;
 mod share;
@@ -78,6 +79,7 @@ pub use read::{
     Read, ReadWithHistory, family, family_reply, read, read_reply, read_with_history, read_with_history_reply,
 };
 pub use refresh::{Refreshed, refresh, refreshed};
+pub use refused::refused;
 pub use revoke_user::{revoke_user, revoked};
 pub use set_privacy::{privacy_set, set_privacy};
 pub use share::{
