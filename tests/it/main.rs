@@ -20,6 +20,7 @@ mod risk;
 mod round_trips;
 mod script_bench;
 mod scripts_twin;
+mod simulation;
 mod smoke;
 mod startup;
 mod stores;
