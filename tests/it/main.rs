@@ -5,6 +5,7 @@ mod api;
 mod audit;
 mod browser;
 mod clients;
+mod formats;
 mod harness;
 mod jobs;
 mod keys;
