@@ -70,7 +70,7 @@ async fn f_30_time_that_passes_for_all_is_no_jump() {
     stack.app.get(&session.session_id).await.expect(200);
     stack.advance(Duration::from_secs(1000));
     stack.app.get(&session.session_id).await.expect(200);
-    stack.advance(Duration::from_secs(1799));
+    stack.advance(Duration::from_secs(1700));
     stack.app.get(&session.session_id).await.expect(200);
     stack.advance(Duration::from_secs(1801));
     stack.app.get(&session.session_id).await.expect(404);

@@ -121,6 +121,7 @@ async fn create(
     let answer = world.script(context, &call, read, |model, by| model.create(session, key, data.clone(), by)).await?;
     match answer {
         Answer::Created { session: made, evicted } => {
+            let set_backs = world.set_backs.get();
             for victim in &evicted {
                 world.meet("evicted");
                 let session = world.ids.borrow()[*victim];
@@ -129,7 +130,8 @@ async fn create(
             }
             world.meet(if made == session { "created" } else { "created before" });
             let mut told = world.told.borrow_mut();
-            for victim in evicted {
+            // Only the script knows whom it evicts: when the store loses that before the ledger has it, they live on.
+            for victim in evicted.into_iter().filter(|_| world.set_backs.get() == set_backs) {
                 told[victim].ended = true;
             }
             told[made].newest[0].get_or_insert((1, now));
@@ -289,7 +291,7 @@ async fn refresh(world: &World<'_>, context: &Context, session: usize, back: u32
             let window = i64::from(world.model.borrow().terms[session].grace).max(10) * 1000 + 2 * 3_000;
             let consumed =
                 newest > generation + 1 || (newest == generation + 1 && context.now.millis_since(handed_at) > window);
-            let proved = consumed && !world.set_back.get();
+            let proved = consumed && world.set_backs.get() == 0;
             world.claim(!proved, "I-3", || format!("generation {generation} of {newest} was good again"));
             world.meet(match (next > newest, sharer) {
                 (true, false) => "rotated",
@@ -303,9 +305,10 @@ async fn refresh(world: &World<'_>, context: &Context, session: usize, back: u32
         }
         Answer::Replay => {
             world.meet("replay");
+            let set_backs = world.set_backs.get();
             let entry = LedgerEntry::Session { session: id, reason: EndReason::Reuse, application_tag: OWN };
             world.record(context, entry).await?;
-            world.told.borrow_mut()[session].ended = true;
+            world.told.borrow_mut()[session].ended |= world.set_backs.get() == set_backs;
         }
         _ => world.meet("refused"),
     }

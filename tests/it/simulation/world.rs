@@ -73,7 +73,8 @@ pub struct World<'a> {
     environments: RefCell<Vec<Environment>>,
     store_offset: Cell<i64>,
     kept: RefCell<Option<(store::Contents, Contents)>>,
-    pub set_back: Cell<bool>,
+    /// How often the store was set back.
+    pub set_backs: Cell<u32>,
     events: RefCell<BTreeSet<String>>,
     /// Ids of the operations whose change must be in the audit.
     owed: RefCell<BTreeSet<String>>,
@@ -117,7 +118,7 @@ impl<'a> World<'a> {
             environments: RefCell::new(vec![Environment::default(); ENVIRONMENTS]),
             store_offset: Cell::new(0),
             kept: RefCell::default(),
-            set_back: Cell::new(false),
+            set_backs: Cell::new(0),
             events: RefCell::default(),
             owed: RefCell::default(),
             rng: RefCell::new(rng),
@@ -353,7 +354,7 @@ impl<'a> World<'a> {
     pub async fn set_back(&self) {
         let Some((contents, held)) = self.kept.take() else { return };
         self.drain().await;
-        self.set_back.set(true);
+        self.set_backs.set(self.set_backs.get() + 1);
         self.meet("set back");
         store::set_back(self.bench, &contents).await;
         self.model.borrow_mut().held = held.clone();
