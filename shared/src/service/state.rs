@@ -48,7 +48,7 @@ impl State {
     /// not know has been applied to it; nothing is served from a store that forgot a revocation. I-1, F-02, F-03.
     ///
     /// None is handed out while this environment's clock is off the store's: whoever asks for one is about to judge time
-    /// by it. A clock that has jumped since, or was not compared for a minute, costs one round trip. I-16, F-30.
+    /// by it. A clock that has jumped since, or was not compared for five minutes, costs one round trip. I-16, F-30.
     pub async fn connection(&self) -> Result<Connection> {
         let mut current = self.current.lock().await;
         if let Some(open) = &mut *current
