@@ -1,6 +1,6 @@
 # Everything runs on this machine: no container, no account. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo bench-audit test check unit lint-template screenshots clean-dev
+.PHONY: help dev demo bench-audit simulate fuzz test check unit lint-template screenshots clean-dev
 
 PORT ?= 9000
 PYTHON := .dev/venv/bin/python
@@ -23,6 +23,16 @@ bench-audit: ## How fast the audit drains, against a bare COPY in the same run
 test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
 	@python3 scripts/install.py services template clients browser rust
 	@exec $(PYTHON) scripts/run_tests.py $(ARGS)
+
+simulate: ## Simulate random schedules; SCHEDULES=…, or one with SEED=…
+	@python3 scripts/install.py services rust
+	@SIMULATION_SEED=$(SEED) SIMULATION_SCHEDULES=$(or $(SCHEDULES),100000) exec $(PYTHON) scripts/run_search.py \
+		simulation::search::i_1_to_i_16_random_schedules_keep_the_promises
+
+fuzz: ## Feed a parser changed inputs; TARGET=… (all without), SECONDS=… for each
+	@python3 scripts/install.py services rust
+	@FUZZ_TARGET=$(TARGET) FUZZ_SECONDS=$(or $(SECONDS),60) exec $(PYTHON) scripts/run_search.py \
+		formats::driver::no_bytes_panic_a_parser_or_pass_for_what_they_are_not
 
 check: ## Formatting and clippy
 	cargo fmt --all --check

@@ -19,6 +19,8 @@ pub enum Dependency {
     Postgres,
     /// Where anchors of the audit lie.
     Anchors,
+    /// A clock that agrees with the store's.
+    Clock,
 }
 
 /// Who asked for a session that is over: an application hears 404, the holder's own credential 401.

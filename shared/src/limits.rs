@@ -63,6 +63,12 @@ pub const UNKNOWN_PER_MINUTE_DEFAULT: u32 = 60;
 pub const ACCESS_TOKEN_SECONDS: u64 = 300;
 /// Clock leeway of `exp` and `iat`; our tokens carry no `nbf`.
 pub const CLOCK_LEEWAY_SECONDS: u64 = 30;
+/// How far the clock of an environment may be off the store's.
+pub const CLOCK_SKEW_MILLIS_MAX: i64 = 2000;
+/// What the clock of an environment may gain or lose before it is compared with the store's again.
+pub const CLOCK_JUMP_MILLIS: i64 = 1000;
+/// How long a comparison of clocks holds.
+pub const CLOCK_CHECK_SECONDS: i64 = 300;
 /// Longest accepted access token in bytes: room for the longest one we issue (user id, `acr` and `amr` at their limits);
 /// the gateway allows 10,240 bytes for all headers.
 pub const ACCESS_TOKEN_BYTES_MAX: usize = 6 * 1024;

@@ -10,6 +10,6 @@ mod service;
 #[path = "model/steps.rs"]
 mod steps;
 #[path = "model/store.rs"]
-mod store;
+pub mod store;
 #[path = "model/world.rs"]
 mod world;

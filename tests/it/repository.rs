@@ -13,7 +13,7 @@ mod scripts;
 #[path = "repository/security.rs"]
 mod security;
 #[path = "repository/sources.rs"]
-mod sources;
+pub mod sources;
 #[path = "repository/stack.rs"]
 mod stack;
 #[path = "repository/supply.rs"]

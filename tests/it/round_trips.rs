@@ -31,6 +31,9 @@ impl Cost {
     }
 }
 
+/// Whoever moves the clock pays for holding it to the store's again, once.
+const COMPARISON: u64 = 1;
+
 /// One environment per function, every store behind a counting proxy.
 async fn counted() -> Stack {
     let builder = Stack::builder().with_environments(1).with_clock();
@@ -117,7 +120,7 @@ async fn a_read_is_one_round_trip_and_two_when_activity_is_due() {
     stack.advance(Duration::from_secs(4));
     get(app, &short).send().await.expect(200);
     stack.advance(Duration::from_secs(4));
-    costs(&stack, "activity due", get(app, &short), 200, Cost::redis(2)).await;
+    costs(&stack, "activity due", get(app, &short), 200, Cost::redis(2 + COMPARISON)).await;
     costs(&stack, "activity recorded", get(app, &short), 200, Cost::redis(1)).await;
 }
 
@@ -133,11 +136,11 @@ async fn recording_activities_is_one_round_trip_and_telling_measurements_another
     costs(&stack, "application", record.clone(), 202, Cost::redis(1)).await;
     costs(&stack, "holder", record.clone().bearer(&session.access_token), 202, Cost::redis(1)).await;
     stack.advance(Duration::from_secs(55));
-    costs(&stack, "within a minute", record.clone(), 202, Cost::redis(1)).await;
+    costs(&stack, "within a minute", record.clone(), 202, Cost::redis(1 + COMPARISON)).await;
     stack.advance(Duration::from_secs(10));
     let (response, cost) = cost(&stack, record.clone()).await;
     response.expect(202);
-    assert_eq!(cost.redis_round_trips, 2, "a minute after the first");
+    assert_eq!(cost.redis_round_trips, 2 + COMPARISON, "a minute after the first");
     costs(&stack, "told just now", record, 202, Cost::redis(1)).await;
 }
 
@@ -544,7 +547,7 @@ async fn f_07_a_lost_script_costs_one_round_trip_more_and_no_error() {
     costs(&stack, "list", list(), 200, Cost::redis(2)).await;
     stack.advance(Duration::from_secs(4));
     flush().await;
-    costs(&stack, "read with activity due", get(app, &session), 200, Cost::redis(3)).await;
+    costs(&stack, "read with activity due", get(app, &session), 200, Cost::redis(3 + COMPARISON)).await;
     let one = app.start_session("bob").await;
     flush().await;
     let ledger = Cost::redis(2).and_dynamodb(&[("PutItem", 1)]);

@@ -59,6 +59,7 @@ pub mod server_metadata;
 pub mod session;
 pub mod set;
 pub mod share_code;
+pub mod skew;
 pub mod standing;
 pub mod step_up;
 pub mod target_uri;

@@ -132,9 +132,17 @@ pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller
 
 /// Authenticates a caller without a rate limit: logging out always works.
 pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
-    let caller = recognise(service, inbound).await?;
+    let caller = confirmed(service, recognise(service, inbound).await).await?;
     reckon(inbound, &caller)?;
     Ok(caller)
+}
+
+/// A credential is refused only by a clock that is not known to be off: to one that is ahead, every token has expired.
+async fn confirmed<T>(service: &Service, outcome: Result<T>) -> Result<T> {
+    if let Err(Error::CredentialInvalid(_) | Error::DpopProofInvalid(_) | Error::DpopNonceRequired) = &outcome {
+        service.state.vouch_for_clock().await?;
+    }
+    outcome
 }
 
 async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
@@ -163,7 +171,8 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
 
 /// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
 pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
-    let caller = Caller::Application(recognise_client(service, inbound).await?);
+    let recognised = recognise_client(service, inbound).await;
+    let caller = Caller::Application(confirmed(service, recognised).await?);
     reckon(inbound, &caller)?;
     Ok(caller.application().clone())
 }

@@ -77,8 +77,8 @@ pub async fn in_order(
     match (recorded, ran) {
         (Err(error), _) => Err(error),
         (Ok(()), Ok(reply)) => Ok(Some(reply)),
-        (Ok(()), Err(Error::Unavailable { dependency: Dependency::Redis, detail })) => {
-            tracing::warn!(detail, "end accepted while Redis is away");
+        (Ok(()), Err(Error::Unavailable { dependency: Dependency::Redis | Dependency::Clock, detail })) => {
+            tracing::warn!(detail, "end accepted while Redis is out of reach");
             service.ledger.mark_pending(entry, now).await?;
             // Redis may be back by now, and may have served others before the mark was there: look again.
             if let Err(error) = service.state.current_connection().await {

@@ -5,16 +5,37 @@ use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::{self, Connection, Connector};
 use crate::adapters::redis::scripts::{Call, UnexpectedReply};
 use crate::clock;
+use crate::core::skew::{self, Comparison};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use redis::{RedisError, Value};
+use std::time::Instant;
 use tokio::sync::Mutex;
 
 /// Redis with its ledger.
 pub struct State {
     connector: Connector,
     ledger: Option<Revocations>,
-    current: Mutex<Option<Connection>>,
+    current: Mutex<Option<Current>>,
+}
+
+/// The connection that serves, with the clocks as they were when they were compared.
+struct Current {
+    connection: Connection,
+    compared: Compared,
+}
+
+/// When this environment's clock was last found to agree with the store's.
+struct Compared {
+    wall: Timestamp,
+    monotonic: Instant,
+}
+
+impl Compared {
+    fn still_holds(&self) -> bool {
+        let passed = i64::try_from(self.monotonic.elapsed().as_millis()).unwrap_or(i64::MAX);
+        skew::is_steady(clock::now().millis() - self.wall.millis(), passed)
+    }
 }
 
 impl State {
@@ -25,19 +46,46 @@ impl State {
 
     /// The open connection, or a new one. A new one is handed out only after every durable end that this Redis might
     /// not know has been applied to it; nothing is served from a store that forgot a revocation. I-1, F-02, F-03.
+    ///
+    /// None is handed out while this environment's clock is off the store's: whoever asks for one is about to judge time
+    /// by it. A clock that has jumped since, or was not compared for five minutes, costs one round trip. I-16, F-30.
     pub async fn connection(&self) -> Result<Connection> {
         let mut current = self.current.lock().await;
-        if let Some(connection) = &*current
-            && !connection.has_lost_a_node()
+        if let Some(open) = &mut *current
+            && !open.connection.has_lost_a_node()
         {
-            return Ok(connection.clone());
+            if open.compared.still_holds() {
+                return Ok(open.connection.clone());
+            }
+            match compare(&mut open.connection).await {
+                Ok(compared) => {
+                    open.compared = compared;
+                    return Ok(open.connection.clone());
+                }
+                Err(Error::Unavailable { dependency: Dependency::Redis, detail }) => {
+                    // Sockets die while an environment is frozen, which also stops one of the clocks.
+                    tracing::info!(detail, "connection replaced");
+                }
+                Err(error) => return Err(error),
+            }
         }
+        *current = None;
         let now = clock::now();
         let mut connection =
             Box::pin(self.connector.connect(now)).await.map_err(|error| connection::classify(&error))?;
+        let compared = compare(&mut connection).await?;
         self.catch_up(&mut connection, now).await?;
-        *current = Some(connection.clone());
+        *current = Some(Current { connection: connection.clone(), compared });
         Ok(connection)
+    }
+
+    /// An error when this environment's clock is known to be off: what it then finds expired or of the future may not be.
+    /// A store that is away tells nothing.
+    pub async fn vouch_for_clock(&self) -> Result<()> {
+        match self.connection().await {
+            Err(error @ Error::Unavailable { dependency: Dependency::Clock, .. }) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// A connection for jobs, which send much over it: it has just answered, and its Redis knows the ledger as of now.
@@ -112,6 +160,22 @@ impl Work<'_> {
             Work::Command(command) => connection.command(command).await,
         }
     }
+}
+
+/// Holds this environment's clock to those of the store.
+async fn compare(connection: &mut Connection) -> Result<Compared> {
+    let before = clock::now();
+    let clocks = connection.clocks().await.map_err(|error| connection::classify(&error))?;
+    let (after, monotonic) = (clock::now(), Instant::now());
+    for store in clocks {
+        let comparison = Comparison { before, store, after };
+        if !comparison.agrees() {
+            let ahead = comparison.ahead_millis();
+            tracing::error!(ahead_millis = ahead, "the clock of this environment is off the store's");
+            return Err(Error::unavailable(Dependency::Clock, format_args!("{ahead} ms ahead of the store's")));
+        }
+    }
+    Ok(Compared { wall: after, monotonic })
 }
 
 /// Runs a script on a connection.

@@ -166,23 +166,22 @@ async fn a_full_bucket_is_swept_in_batches() {
     assert!(!stack.redis_keys().await.iter().any(|key| key.name() == queue));
 }
 
-/// F-29: the clock of a job may be wrong; the store's has the last word.
+/// F-29: the clock of a job may be wrong; the store's has the last word. One that is off is told of, and ends nothing.
 #[tokio::test]
-async fn f_29_a_job_with_a_fast_clock_ends_nothing_early() {
+async fn f_29_a_job_with_a_wrong_clock_ends_nothing() {
     let stack = Stack::builder().with_clock().with_database().start().await;
     let tokens = stack.app.start_session("ada").await;
     let short = session(&stack.app, "bob", json!({"idleTimeoutSeconds": 60})).await;
-    stack.clock().skew("cleanup-sessions/0", time::Duration::days(40));
-    assert_eq!(stack.run_cleanup().await["ended"], 0);
-    stack.app.get(&tokens.session_id).await.expect(200);
-    stack.app.get(&short).await.expect(200);
-    // A slow one is late, which is harmless: every read judges by itself.
-    stack.clock().skew("cleanup-sessions/0", time::Duration::minutes(-10));
+    for skew in [time::Duration::days(40), time::Duration::minutes(-10)] {
+        stack.clock().skew("cleanup-sessions/0", skew);
+        stack.invoke("cleanup-sessions", &json!({})).await.expect_err("a clock that is off");
+        stack.app.get(&tokens.session_id).await.expect(200);
+        stack.app.get(&short).await.expect(200);
+    }
+    stack.clock().skew("cleanup-sessions/0", time::Duration::ZERO);
     stack.advance(Duration::from_secs(61));
-    assert_eq!(stack.run_cleanup().await["ended"], 0);
     let over = stack.app.get(&short).await.expect(404);
     assert_eq!(over.json()["reason"], "idle");
-    stack.clock().skew("cleanup-sessions/0", time::Duration::ZERO);
     assert_eq!(stack.run_cleanup().await["ended"], 1);
     stack.app.get(&tokens.session_id).await.expect(200);
 }

@@ -8,7 +8,7 @@ pub(super) fn code(text: &str) -> String {
     tested.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn sources(folder: &str) -> Vec<(String, String)> {
+pub fn sources(folder: &str) -> Vec<(String, String)> {
     // A build script runs where a function is made, and no part of it is in the function.
     let part = |path: &str| path.starts_with(folder) && path.ends_with(".rs") && !path.ends_with("/build.rs");
     let files = texts().into_iter().filter(|(path, _)| part(path));

@@ -125,6 +125,24 @@ impl Connection {
         }
     }
 
+    /// The clocks of all primaries.
+    pub async fn clocks(&mut self) -> RedisResult<Vec<Timestamp>> {
+        let command = redis::cmd("TIME");
+        let value = match self {
+            Connection::Single(connection) => command.query_async(connection).await?,
+            Connection::Cluster(connection, _) => {
+                let primaries = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                connection.route_command(command, primaries).await?
+            }
+        };
+        let mut clocks = Vec::new();
+        collect_clocks(&value, &mut clocks);
+        if clocks.is_empty() {
+            return Err(RedisError::from((redis::ErrorKind::UnexpectedReturnType, "TIME without a time")));
+        }
+        Ok(clocks)
+    }
+
     /// Which data set this is: run id and replication id of every primary. It changes whenever one restarts or
     /// another takes over, which is when acknowledged writes may be gone.
     pub async fn incarnation(&mut self) -> RedisResult<String> {
@@ -144,6 +162,27 @@ impl Connection {
         }
         identities.sort();
         Ok(identities.join("+"))
+    }
+}
+
+/// `TIME` answers with seconds and microseconds; a cluster names the node beside them.
+fn collect_clocks(value: &Value, clocks: &mut Vec<Timestamp>) {
+    let number = |value: &Value| match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok()?.parse::<i64>().ok(),
+        Value::Int(number) => Some(*number),
+        _ => None,
+    };
+    match value {
+        Value::Array(values) => match values.as_slice() {
+            [seconds, micros] if number(seconds).is_some() => {
+                let millis =
+                    number(seconds).zip(number(micros)).map(|(seconds, micros)| seconds * 1000 + micros / 1000);
+                clocks.extend(millis.map(Timestamp::from_millis));
+            }
+            values => values.iter().for_each(|value| collect_clocks(value, clocks)),
+        },
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| collect_clocks(value, clocks)),
+        _ => {}
     }
 }
 

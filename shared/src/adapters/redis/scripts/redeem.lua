@@ -24,8 +24,8 @@ local code = redis.call('GET', KEYS[6])
 if not code or string.sub(code, 1, 16) ~= ARGV[6] or string.sub(code, 17, 24) ~= h.app then
   return {'missing'}
 end
-redis.call('DEL', KEYS[6])
 if application ~= ARGV[5] then
+  redis.call('DEL', KEYS[6])
   emit(KEYS[5], event_id, 'share.refused', '', sid, h.tag, ARGV[12], common)
   return {'missing'}
 end
@@ -41,6 +41,8 @@ local families = key(slot, 'f', sid)
 if h.standing == QUARANTINED or opted_out(h, NO_SHARING) or (not before and redis.call('HLEN', families) >= tonumber(ARGV[13])) then
   return {'refused'}
 end
+-- Used up only by what it gives: a refusal that is asked for again is the same refusal.
+redis.call('DEL', KEYS[6])
 -- Twin of core::family::first_generation.
 local tenths = math.floor(math.max(0, now - h.created) / 100)
 local first = next_generation(math.max(h.revision, tenths))

@@ -1,0 +1,80 @@
+//! Golden fixtures: what this release and earlier ones wrote, bytes beside their meaning. A reader that no longer reads
+//! them, or writes them otherwise, breaks a fleet of two releases. `GOLDEN_WRITE=1` writes the files that are missing, never
+//! one that is there.
+
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use integration_tests::{Value, json};
+
+use super::{Format, Later, all};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/fixtures/golden/v1")
+}
+
+fn fixture(format: &Format) -> (Vec<u8>, String) {
+    let file = folder().join(format!("{}.json", format.name));
+    if !file.exists() && std::env::var_os("GOLDEN_WRITE").is_some() {
+        let bytes = (format.sample)();
+        let read = (format.read)(&bytes).unwrap_or_else(|| panic!("{}: its sample does not read", format.name));
+        let says: Vec<&str> = read.says.lines().collect();
+        let document = json!({ "bytes": URL_SAFE_NO_PAD.encode(&bytes), "says": says });
+        let text = serde_json::to_string_pretty(&document).expect("JSON");
+        std::fs::create_dir_all(folder()).expect("a folder");
+        std::fs::write(&file, text + "\n").expect("a file");
+    }
+    let text = std::fs::read(&file).unwrap_or_else(|_| panic!("{} has no fixture", format.name));
+    let document: Value = serde_json::from_slice(&text).expect("JSON");
+    let bytes = URL_SAFE_NO_PAD.decode(document["bytes"].as_str().expect("bytes")).expect("base64url");
+    let says = document["says"].as_array().expect("lines").iter().map(|line| line.as_str().expect("a line"));
+    (bytes, says.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn every_format_has_a_fixture_that_reads_and_is_written_again() {
+    for format in all() {
+        let (bytes, says) = fixture(&format);
+        let read = (format.read)(&bytes).unwrap_or_else(|| panic!("{} does not read its fixture", format.name));
+        assert_eq!(read.says, says, "{}", format.name);
+        if let Some(again) = read.again {
+            assert_eq!(again, bytes, "{} is written otherwise", format.name);
+        }
+        assert_eq!((format.sample)(), bytes, "{}: under the same keys it comes out otherwise", format.name);
+    }
+}
+
+#[test]
+fn no_fixture_is_left_over() {
+    let names: Vec<String> = all().iter().map(|format| format!("{}.json", format.name)).collect();
+    for entry in std::fs::read_dir(folder()).expect("a folder") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        assert!(names.contains(&name), "{name} belongs to no format");
+    }
+}
+
+/// F-32: what a later release writes is refused as a whole, or kept as it is; never misread, never cut short.
+#[test]
+fn f_32_what_a_later_release_writes_is_refused_or_kept() {
+    for format in all() {
+        let (bytes, says) = fixture(&format);
+        for later in format.later {
+            match *later {
+                Later::Version(place) => {
+                    for version in [bytes[place].wrapping_add(100), 255] {
+                        let mut changed = bytes.clone();
+                        changed[place] = version;
+                        assert_eq!((format.read)(&changed), None, "{} of version {version} reads", format.name);
+                    }
+                }
+                Later::Keeps(more) => {
+                    let longer = [&bytes[..], more].concat();
+                    let read = (format.read)(&longer).unwrap_or_else(|| panic!("{} refuses more", format.name));
+                    assert_eq!(read.again.as_deref(), Some(&longer[..]), "{} loses what it does not know", format.name);
+                    assert_ne!(read.says, says);
+                }
+            }
+        }
+    }
+}
