@@ -52,6 +52,7 @@ pub mod receiver_url;
 pub mod record;
 pub mod refresh_decision;
 pub mod refresh_token;
+pub mod retention;
 pub mod risk;
 pub mod sealed_document;
 pub mod server_metadata;
