@@ -68,7 +68,7 @@ async fn privacy_export_and_erasure_answer_as_documented() {
     stack.run_write_audit().await;
     let export = api.app("GET", "/users/alice/export", |r| r).await.expect(200).json();
     assert!(!export["audit"].as_array().expect("rows").is_empty());
-    assert_eq!(export["activity"][0]["properties"], json!({ "page": "home" }));
+    assert_eq!(export["activities"][0]["properties"], json!({ "page": "home" }));
     api.send("GET", "/users/alice/export", |r| r.bearer(&own.access_token)).await.expect(200);
     let wrong = api.app("GET", "/users/alice/export?cursor=no", |r| r).await;
     wrong.expect_problem(400, "invalid_request");

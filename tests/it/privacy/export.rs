@@ -56,7 +56,7 @@ async fn t_65_an_export_opens_recorded_activities() {
     stack.run_write_audit().await;
 
     let export = ada.export(&stack).await;
-    let rows = export["activity"].as_array().expect("rows");
+    let rows = export["activities"].as_array().expect("rows");
     let told: Vec<(&Value, &Value, &Value)> =
         rows.iter().map(|row| (&row["name"], &row["properties"], &row["erased"])).collect();
     let (none, open) = (Value::Null, json!(false));
@@ -69,7 +69,7 @@ async fn t_65_an_export_opens_recorded_activities() {
     expect_none(&bob.words(), "the export", &export.to_string());
     // Erased, nothing of it is left to export, and the rows are gone.
     ada.erase(&stack).send().await.expect(200);
-    assert_eq!(ada.export(&stack).await["activity"], json!([]));
+    assert_eq!(ada.export(&stack).await["activities"], json!([]));
     let client = stack.database().connect().await;
     let left = client.query("SELECT name FROM activity", &[]).await.expect("rows");
     assert_eq!(left.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["bobs.own"]);

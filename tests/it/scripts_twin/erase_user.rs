@@ -37,7 +37,10 @@ fn nameless(entry: &Entry, user: &str) -> (Entry, bool) {
 
 async fn entries(bench: &Bench, key: &str) -> Vec<(String, Vec<(String, String)>)> {
     let value = bench.command(redis::cmd("XRANGE").arg(key).arg("-").arg("+")).await;
-    redis::from_redis_value(value).expect("stream entries")
+    let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> = redis::from_redis_value(value).expect("stream entries");
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    let fields = |fields: &[(Vec<u8>, Vec<u8>)]| fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+    entries.into_iter().map(|(id, entry)| (id, fields(&entry))).collect()
 }
 
 async fn compare(bench: &Bench, index: u64) -> u64 {
@@ -75,7 +78,9 @@ async fn compare(bench: &Bench, index: u64) -> u64 {
     for fields in &waiting {
         let mut add = redis::cmd("XADD");
         add.arg(&outbox).arg("*");
-        fields.iter().for_each(|(name, value)| drop(add.arg(*name).arg(value)));
+        for (name, value) in fields {
+            add.arg(*name).arg(value);
+        }
         bench.command(&add).await;
     }
     let ids: Vec<String> = entries(bench, &outbox).await.into_iter().map(|(id, _)| id).collect();
