@@ -52,7 +52,7 @@ async fn privacy_export_and_erasure_answer_as_documented() {
     let outdated = api.app("PUT", settings, |r| r.header("if-match", &tag).json(&body)).await;
     outdated.expect_problem(412, "version_mismatch");
     api.app("PUT", settings, |r| r.json(&too_large())).await.expect_problem(413, "payload_too_large");
-    let form = api.app("PUT", settings, |r| r.json(&body).header("content-type", "text/plain")).await;
+    let form = api.app("PUT", settings, |r| r.body("text/plain", b"location=off")).await;
     form.expect_problem(415, "unsupported_media_type");
     let mut hold = body.clone();
     hold["legalHold"] = json!(true);
