@@ -15,6 +15,9 @@ from .processes import free_port, run
 
 DATABASE = "sessions"
 OWNER = "sessions_owner"
+# The other users that functions sign in as. Migrations give them their rights; here they get a password, which on AWS
+# they do not have.
+USERS = ("sessions_reader", "sessions_eraser")
 # Root may not run the server; Debian's packages make this user.
 SERVER_USER = "postgres"
 
@@ -47,11 +50,20 @@ class Postgres:
         if self._sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{OWNER}'") != "1":
             # As the master user of a managed database: it may create roles but is no superuser.
             self._sql(f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{self.passwords['owner']}'")
+        for user in USERS:
+            if self._sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{user}'") != "1":
+                # Made by the owner, as the migration would.
+                make = f"SET ROLE {OWNER}; CREATE ROLE {user} LOGIN PASSWORD '{self.password()}'"
+                self._sql(make)
         if self._sql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'") != "1":
             self._sql(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
 
+    def password(self):
+        """Of the users that functions sign in as."""
+        return self.passwords["owner"]
+
     def url(self):
-        return f"postgres://{OWNER}:{self.passwords['owner']}@127.0.0.1:{self.port}/{DATABASE}?sslmode=disable"
+        return f"postgres://{OWNER}:{self.password()}@127.0.0.1:{self.port}/{DATABASE}?sslmode=disable"
 
     def admin_url(self):
         return f"postgres://postgres:{self.passwords['superuser']}@127.0.0.1:{self.port}/postgres?sslmode=disable"

@@ -2,7 +2,11 @@
 
 use crate::core::alerts::Thresholds;
 use crate::core::metrics::Origin;
-use crate::limits::{ACTIVITY_RETENTION_MONTHS_DEFAULT, AUDIT_RETENTION_MONTHS_DEFAULT};
+use crate::core::retention::StackRetention;
+use crate::limits::{
+    ACTIVITY_RETENTION_MONTHS_DEFAULT, AUDIT_RETENTION_FLOOR_MONTHS_DEFAULT, AUDIT_RETENTION_MONTHS_DEFAULT,
+    RETENTION_MONTHS_MAX,
+};
 
 /// How to reach Redis.
 #[derive(Clone)]
@@ -54,10 +58,6 @@ pub struct PostgresConfig {
     pub iam: bool,
     /// PEM certificates of a private authority.
     pub ca_pem: Option<Vec<u8>>,
-    /// Months of audit that are kept.
-    pub audit_retention_months: u32,
-    /// Months of activities that are kept.
-    pub activity_retention_months: u32,
 }
 
 /// Where addresses are.
@@ -201,22 +201,24 @@ impl Tables {
 }
 
 impl PostgresConfig {
-    /// Reads `DATABASE_*`, `AUDIT_RETENTION_MONTHS` and `ACTIVITY_RETENTION_MONTHS`.
+    /// Reads `DATABASE_*`.
     pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
         let url = required(source, "DATABASE_URL")?;
-        let months = |variable: &'static str, default: u32| {
-            let months = source.get(variable).map_or(Ok(default), |text| text.parse());
-            let months = months.ok().filter(|months| (1..=120).contains(months));
-            months.ok_or_else(|| ConfigError { variable, problem: "must be 1 to 120".into() })
-        };
-        Ok(PostgresConfig {
-            url,
-            iam: flag(source, "DATABASE_IAM")?,
-            ca_pem: file(source, "DATABASE_CA_FILE")?,
-            audit_retention_months: months("AUDIT_RETENTION_MONTHS", AUDIT_RETENTION_MONTHS_DEFAULT)?,
-            activity_retention_months: months("ACTIVITY_RETENTION_MONTHS", ACTIVITY_RETENTION_MONTHS_DEFAULT)?,
-        })
+        Ok(PostgresConfig { url, iam: flag(source, "DATABASE_IAM")?, ca_pem: file(source, "DATABASE_CA_FILE")? })
     }
+}
+
+/// How long the stack keeps what. The floor of the audit is never above what the stack keeps.
+pub fn stack_retention(source: &impl Source) -> Result<StackRetention, ConfigError> {
+    let months = |variable: &'static str, default: u32| {
+        let months = source.get(variable).map_or(Ok(default), |text| text.parse());
+        let months = months.ok().filter(|months| (1..=RETENTION_MONTHS_MAX).contains(months));
+        months.ok_or_else(|| ConfigError { variable, problem: format!("must be 1 to {RETENTION_MONTHS_MAX}") })
+    };
+    let audit_months = months("AUDIT_RETENTION_MONTHS", AUDIT_RETENTION_MONTHS_DEFAULT)?;
+    let floor = months("AUDIT_RETENTION_FLOOR_MONTHS", AUDIT_RETENTION_FLOOR_MONTHS_DEFAULT)?;
+    let activity_months = months("ACTIVITY_RETENTION_MONTHS", ACTIVITY_RETENTION_MONTHS_DEFAULT)?;
+    Ok(StackRetention { audit_months, audit_floor_months: floor.min(audit_months), activity_months })
 }
 
 impl AnchorConfig {
@@ -432,9 +434,17 @@ mod tests {
             let refused = alert_thresholds(&Percent(wrong)).err().map(|error| error.variable);
             assert_eq!(refused, Some("ALERT_ERROR_PERCENT"), "{wrong}");
         }
-        let months =
-            PostgresConfig::from(&Listed(&[("DATABASE_URL", "postgres://x"), ("AUDIT_RETENTION_MONTHS", "0")]));
-        assert_eq!(months.err().map(|error| error.variable), Some("AUDIT_RETENTION_MONTHS"));
+        for variable in ["AUDIT_RETENTION_MONTHS", "AUDIT_RETENTION_FLOOR_MONTHS", "ACTIVITY_RETENTION_MONTHS"] {
+            struct Zero(&'static str);
+            impl Source for Zero {
+                fn get(&self, variable: &str) -> Option<String> {
+                    (variable == self.0).then(|| "0".to_owned())
+                }
+            }
+            assert_eq!(stack_retention(&Zero(variable)).err().map(|error| error.variable), Some(variable));
+        }
+        let short = stack_retention(&Listed(&[("AUDIT_RETENTION_MONTHS", "2")])).expect("a short one");
+        assert_eq!((short.audit_months, short.audit_floor_months, short.activity_months), (2, 2, 13));
     }
 
     #[test]

@@ -195,6 +195,12 @@ pub const SWEEP_BATCH: usize = 200;
 pub const SWEEP_CONCURRENCY: usize = 64;
 /// Default months of audit kept.
 pub const AUDIT_RETENTION_MONTHS_DEFAULT: u32 = 13;
+/// Default months of audit that no application can shorten.
+pub const AUDIT_RETENTION_FLOOR_MONTHS_DEFAULT: u32 = 3;
+/// The longest retention in months.
+pub const RETENTION_MONTHS_MAX: u32 = 120;
+/// Rows that one step of retention removes.
+pub const RETENTION_BATCH: i64 = 5000;
 
 /// Activities in one request.
 pub const ACTIVITIES_MAX: usize = 100;
@@ -204,6 +210,8 @@ pub const ACTIVITY_NAME_BYTES_MAX: usize = 64;
 pub const ACTIVITY_PROPERTIES_BYTES_MAX: usize = 1024;
 /// Default months of activities kept.
 pub const ACTIVITY_RETENTION_MONTHS_DEFAULT: u32 = 13;
+/// The longest retention of activities that an application can state, in days.
+pub const ACTIVITY_RETENTION_DAYS_MAX: u32 = 3660;
 
 /// Earliest instant that analytics tell of: 1 January 2020. Since then every offset of every zone is a multiple of a quarter
 /// of an hour.

@@ -7,6 +7,7 @@ mod answers_devices;
 mod answers_locks;
 mod answers_oauth;
 mod answers_pages;
+mod answers_privacy;
 mod answers_rates;
 mod answers_risk;
 mod answers_sessions;

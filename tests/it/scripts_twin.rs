@@ -1,5 +1,7 @@
 //! Every decision a script takes, against its Rust twin or a small model, on random inputs in a real Redis.
 
+#[path = "scripts_twin/activity.rs"]
+mod activity;
 #[path = "scripts_twin/bind_key.rs"]
 mod bind_key;
 #[path = "scripts_twin/create.rs"]
@@ -8,6 +10,8 @@ mod create;
 mod end;
 #[path = "scripts_twin/end_device.rs"]
 mod end_device;
+#[path = "scripts_twin/erase_user.rs"]
+mod erase_user;
 #[path = "scripts_twin/families.rs"]
 mod families;
 #[path = "scripts_twin/judge.rs"]
@@ -22,6 +26,8 @@ mod rate;
 mod refresh;
 #[path = "scripts_twin/revoke_user.rs"]
 mod revoke_user;
+#[path = "scripts_twin/set_privacy.rs"]
+mod set_privacy;
 #[path = "scripts_twin/step_up.rs"]
 mod step_up;
 #[path = "scripts_twin/sweep.rs"]

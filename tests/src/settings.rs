@@ -7,6 +7,7 @@
 //! | `TEST_REDIS_SERVER` | the `redis-server` binary | `redis-server` on the path |
 //! | `TEST_REDIS_CLUSTER_URLS` | nodes of a shared Redis Cluster, separated by commas | none |
 //! | `TEST_DATABASE_ADMIN_URL` | PostgreSQL URL of a role that may create databases | none |
+//! | `TEST_DATABASE_PASSWORD` | password of the users that functions sign in as | none |
 //! | `TEST_DATABASE_CA_FILE` | authority of that server's certificate | none |
 //! | `TEST_MOTO_URL` | moto server (DynamoDB and KMS) | none |
 //! | `TEST_CLIENTS_DIR` | folder of the `node_modules` that the standard clients use | `../.dev/clients` beside this package |
@@ -66,6 +67,11 @@ pub fn redis_cluster_urls() -> Vec<String> {
 /// PostgreSQL as a role that may create databases.
 pub fn database_admin_url() -> String {
     required("TEST_DATABASE_ADMIN_URL")
+}
+
+/// Password of the users that functions sign in as.
+pub fn database_password() -> String {
+    required("TEST_DATABASE_PASSWORD")
 }
 
 /// Authority of the PostgreSQL server's certificate.

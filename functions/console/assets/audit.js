@@ -12,6 +12,7 @@ const KINDS = {
   inserted: 'was inserted',
   tail_cut: 'is the first of those that were cut off at the end',
   anchor_mismatch: 'differs from the signed anchor',
+  removed_early: 'is gone before retention may remove it',
 }
 const PAGE = 50
 

@@ -2,7 +2,7 @@ use lambda_http::{Error, run, service_fn};
 use shared::adapters::anchors::AnchorStore;
 use shared::adapters::aws::Aws;
 use shared::adapters::kms::Signer;
-use shared::config::{AnchorConfig, AwsConfig, Environment, PostgresConfig, stack_name};
+use shared::config::{AnchorConfig, AwsConfig, Environment, PostgresConfig, stack_name, stack_retention};
 use shared::service::anchors::Anchors;
 use shared::service::runtime::Service;
 use shared::service::verify_audit::AuditVerifier;
@@ -20,6 +20,7 @@ async fn main() -> Result<(), Error> {
         database: PostgresConfig::from(source)?,
         aws: config,
         anchors: Anchors::new(store, Signer::new(aws.kms(), key_id), series, stack_name(source)?),
+        retention: stack_retention(source)?,
     };
     verifier.service.warm_up(&[]).await;
     run(service_fn(|request| verify_audit::handle(&verifier, request))).await

@@ -61,6 +61,8 @@ pub enum Kind {
     Inserted,
     /// From there on everything is gone.
     TailCut,
+    /// Rows are gone as if by retention that no retention may have removed yet.
+    RemovedEarly,
     /// A signed anchor says otherwise.
     AnchorMismatch,
 }
@@ -74,6 +76,7 @@ impl Kind {
             Kind::Reordered => "reordered",
             Kind::Inserted => "inserted",
             Kind::TailCut => "tail_cut",
+            Kind::RemovedEarly => "removed_early",
             Kind::AnchorMismatch => "anchor_mismatch",
         }
     }
@@ -111,11 +114,15 @@ struct Suspicion {
 /// A walk along one chain.
 pub struct Walk {
     chain: i16,
+    /// Where it began.
+    start: i64,
     position: i64,
     hash: [u8; 32],
     head: Head,
     /// Signed heads of this chain, in the order of their places.
     anchored: Vec<Head>,
+    /// The last place that retention may have removed.
+    removable: i64,
     suspicion: Option<Suspicion>,
     /// Rows that were checked.
     pub checked: u64,
@@ -123,11 +130,12 @@ pub struct Walk {
 
 impl Walk {
     /// Begins behind `start` (place and hash), at [`beginning`] for a whole chain. `head` is what the database says of
-    /// its end, `anchored` what signed anchors say.
-    pub fn new(chain: i16, start: Head, head: Head, mut anchored: Vec<Head>) -> Self {
+    /// its end, `anchored` what signed anchors say; up to `removable` rows are old enough for retention to have removed.
+    pub fn new(chain: i16, start: Head, head: Head, mut anchored: Vec<Head>, removable: i64) -> Self {
         anchored.sort_by_key(|anchor| anchor.sequence);
         anchored.retain(|anchor| anchor.sequence > start.sequence);
-        Walk { chain, position: start.sequence, hash: start.hash, head, anchored, suspicion: None, checked: 0 }
+        let (position, hash) = (start.sequence, start.hash);
+        Walk { chain, start: position, position, hash, head, anchored, removable, suspicion: None, checked: 0 }
     }
 
     /// Where the walk has come to; what it has found good so far ends there.
@@ -200,10 +208,16 @@ impl Walk {
             return Some(self.bad(place, Kind::Deleted, None));
         }
         let hash: Option<[u8; 32]> = dropped.hash.as_slice().try_into().ok();
-        let whole = dropped.first == place && dropped.last >= dropped.first && dropped.previous == self.hash;
+        let follows = dropped.first == place && dropped.previous == self.hash;
+        // What a walk goes on behind may have been removed since; where such a run began is for the next whole walk.
+        let resumed = self.start > 0 && self.position == self.start && dropped.first <= self.start;
+        let whole = (follows || resumed) && dropped.last >= place;
         let Some(hash) = hash.filter(|_| whole) else {
             return Some(self.bad(dropped.first, Kind::Edited, None));
         };
+        if dropped.last > self.removable {
+            return Some(self.bad(dropped.first.max(self.removable + 1), Kind::RemovedEarly, None));
+        }
         // Of anchors inside the run nothing can be said any more.
         self.anchored.retain(|anchor| anchor.sequence >= dropped.last);
         self.arrive(dropped.last, hash, None)
@@ -274,6 +288,9 @@ mod tests {
     use super::*;
     use crate::core::time::Timestamp;
 
+    /// The last place of chains here that retention may have removed.
+    const REMOVABLE: i64 = 6;
+
     fn event(number: i64) -> AuditEvent {
         AuditEvent {
             event_id: format!("e{number}"),
@@ -314,7 +331,7 @@ mod tests {
     }
 
     fn verdict_of(links: Vec<Link>, head: Head, anchored: Vec<Head>) -> Option<(i64, Kind)> {
-        let mut walk = Walk::new(5, beginning(), head, anchored);
+        let mut walk = Walk::new(5, beginning(), head, anchored, REMOVABLE);
         let found = links.into_iter().find_map(|link| walk.feed(link));
         let bad = match found {
             Some(bad) => Some(bad),
@@ -451,13 +468,56 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_young_for_retention_is_not_believed_to_be_removed_by_it() {
+        let whole = chain(10);
+        let run = |first: i64, last: i64| {
+            let before = end(&whole[..(first - 1) as usize]).hash.to_vec();
+            Dropped { first, previous: before, last, hash: end(&whole[..last as usize]).hash.to_vec() }
+        };
+        let with = |run: Dropped| {
+            let range = run.first..=run.last;
+            let kept = whole.iter().filter(|row| !range.contains(&row.sequence));
+            let mut links: Vec<(i64, Link)> =
+                kept.map(|row| (row.sequence, Link::Row(Box::new(row.clone())))).collect();
+            links.push((run.first, Link::Dropped(run)));
+            links.sort_by_key(|(place, _)| *place);
+            verdict_of(links.into_iter().map(|(_, link)| link).collect(), end(&whole), vec![end(&whole)])
+        };
+        assert_eq!(with(run(2, REMOVABLE)), None);
+        assert_eq!(with(run(2, REMOVABLE + 1)), Some((REMOVABLE + 1, Kind::RemovedEarly)));
+        assert_eq!(with(run(8, 9)), Some((8, Kind::RemovedEarly)));
+        assert_eq!(with(run(8, 10)), Some((8, Kind::RemovedEarly)));
+    }
+
+    #[test]
+    fn a_walk_goes_on_behind_what_was_removed_meanwhile() {
+        let whole = chain(8);
+        let run = |first: i64, last: i64| Dropped {
+            first,
+            previous: vec![7; 32],
+            last,
+            hash: end(&whole[..last as usize]).hash.to_vec(),
+        };
+        let goes_on = |run: Dropped| {
+            let mut walk = Walk::new(5, end(&whole[..3]), end(&whole), vec![end(&whole)], REMOVABLE);
+            let last = run.last as usize;
+            let found = walk.feed(Link::Dropped(run)).map(|bad| bad.kind);
+            let rest = whole[last..].iter().find_map(|row| walk.feed(Link::Row(Box::new(row.clone()))));
+            found.or(rest.map(|bad| bad.kind))
+        };
+        assert_eq!((goes_on(run(1, 5)), goes_on(run(3, 4))), (None, None));
+        assert_eq!(goes_on(run(4, 5)), Some(Kind::Edited), "it begins behind, and follows something else");
+        assert_eq!(goes_on(run(1, 7)), Some(Kind::RemovedEarly));
+    }
+
+    #[test]
     fn a_walk_goes_on_from_where_it_stopped() {
         let whole = chain(8);
-        let mut walk = Walk::new(5, beginning(), end(&whole), vec![end(&whole)]);
+        let mut walk = Walk::new(5, beginning(), end(&whole), vec![end(&whole)], 0);
         for row in &whole[..5] {
             assert_eq!(walk.feed(Link::Row(Box::new(row.clone()))), None);
         }
-        let mut rest = Walk::new(5, walk.position(), end(&whole), vec![end(&whole)]);
+        let mut rest = Walk::new(5, walk.position(), end(&whole), vec![end(&whole)], 0);
         for row in &whole[5..] {
             assert_eq!(rest.feed(Link::Row(Box::new(row.clone()))), None);
         }

@@ -162,8 +162,8 @@ pub fn about() -> Value {
             "user": "Until erased.",
             "history": "90 days after the last sighting; sixteen entries at most.",
             "ledger": "31 days; privacy settings until erased; an erasure 400 days.",
-            "audit": "As many months as the operator keeps; 13 by default.",
-            "activities": "As many months as the operator keeps (ACTIVITY_RETENTION_MONTHS).",
+            "audit": "As many months as the operator keeps, 13 by default, or as the application keeps, if that is less.",
+            "activities": "As many months as the operator keeps (ACTIVITY_RETENTION_MONTHS), or the days that the application keeps, if that is less.",
             "deliveries": "A week."
         },
         "minimisation": "Addresses are cut to their network (/24, /56), coordinates to half a degree. User agents are kept \

@@ -53,6 +53,7 @@ pub mod record;
 pub mod refresh_decision;
 pub mod refresh_token;
 pub mod refusal;
+pub mod retention;
 pub mod risk;
 pub mod sealed_document;
 pub mod server_metadata;

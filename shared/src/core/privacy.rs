@@ -1,8 +1,8 @@
 //! What a user lets the service collect: four switches and a legal hold.
 //!
 //! The durable settings stand in the `users` item. Redis mirrors them where data is collected: a byte of bits, then the
-//! version of the settings as u32, so that of two changes the later one stays. Absent means that everything is on. Records
-//! carry what concerns them in their flags, so that no request looks the mirror up.
+//! version of the settings as u32, so that of two changes the later one stays. Absent means that the user has not chosen, and
+//! that the defaults of the application hold. Records carry what concerns them in their flags, so that no request looks the mirror up.
 
 use super::time::Timestamp;
 
@@ -107,6 +107,26 @@ pub struct Settings {
     pub updated_at: Option<Timestamp>,
 }
 
+/// Who has chosen what holds for a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The user, or an application for this user.
+    User,
+    /// The defaults of the application that asks.
+    Application,
+}
+
+impl Settings {
+    /// What holds for a user with an application of these defaults, and who has chosen it.
+    pub fn effective(&self, defaults: Privacy) -> (Privacy, Source) {
+        match self.version {
+            0 => (defaults, Source::Application),
+            _ => (self.privacy, Source::User),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +139,14 @@ mod tests {
         assert_eq!(Privacy::new(true, false, true, false).bits(), 10);
         assert_eq!(Privacy::of_mirror(b""), Privacy::default());
         assert_eq!(Privacy::of_mirror(&[15, 0, 0, 0, 1]).bits(), 15);
+    }
+
+    #[test]
+    fn a_choice_is_stronger_than_a_default() {
+        let strict = Privacy::from_bits(15);
+        let chosen = Settings { privacy: Privacy::default(), version: 1, ..Settings::default() };
+        assert_eq!(chosen.effective(strict), (Privacy::default(), Source::User));
+        assert_eq!(Settings::default().effective(strict), (strict, Source::Application));
     }
 
     #[test]

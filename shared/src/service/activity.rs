@@ -42,12 +42,14 @@ async fn record(service: &Service, inbound: &Inbound, session: SessionId, activi
         Some(asking) => Some(asking.digests(service).await?),
     };
     let own = caller.own();
+    let defaults = caller.application().policy.privacy_defaults.privacy();
     let application = (caller.application_tag()?, caller.application().application_id.as_str());
     let mut judgement = None;
     let mut judgements = 0..JUDGEMENTS_MAX;
     let recorded = loop {
         let writer = Writer { own: own.as_ref(), context, judgement: judgement.as_deref(), ..Writer::default() };
-        let call = scripts::record_activity(&session, slot, application, &activities, writer, &operation, now);
+        let call =
+            scripts::record_activity(&session, slot, application, &activities, defaults, writer, &operation, now);
         let recorded = scripts::recorded(service.state.run(&call).await?)?;
         judgement = match (recorded, asking.zip(context)) {
             (Recorded::Unjudged { record, history }, Some((asking, digests))) => {

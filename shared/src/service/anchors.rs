@@ -8,6 +8,7 @@ use crate::adapters::kms::Signer;
 use crate::adapters::postgres::anchors::{Series, last_number};
 use crate::clock;
 use crate::core::audit_anchor::{Anchor, Draft, Head};
+use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, GenericClient};
@@ -94,6 +95,29 @@ impl Anchors {
     /// The last anchor outside the database.
     pub async fn last(&self, database: &impl GenericClient) -> Result<Last> {
         self.outermost(last_number(database, &self.series).await?).await
+    }
+
+    /// The last anchor that was signed at an instant or before, up to `last`: looked for by halves, as numbers and times
+    /// rise together.
+    pub async fn last_before(&self, at: Timestamp, last: &Anchor) -> Result<Option<Anchor>> {
+        if last.signed_at().is_some_and(|signed_at| signed_at <= at) {
+            return Ok(Some(last.clone()));
+        }
+        let (mut low, mut high, mut found) = (1, last.statement.number, None);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let Some(bytes) = self.store.get(middle).await? else {
+                // The oldest are let go after years.
+                low = middle + 1;
+                continue;
+            };
+            let anchor = self.read(&bytes).await?.filter(|anchor| anchor.statement.number == middle);
+            match anchor.filter(|anchor| anchor.signed_at().is_some_and(|signed_at| signed_at <= at)) {
+                Some(anchor) => (low, found) = (middle + 1, Some(anchor)),
+                None => high = middle,
+            }
+        }
+        Ok(found)
     }
 
     async fn outermost(&self, hint: u64) -> Result<Last> {

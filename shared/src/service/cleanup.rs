@@ -2,18 +2,22 @@
 
 use super::runtime::operation;
 use super::state::{State, run_on};
+use crate::adapters::postgres::retention;
 use crate::adapters::redis::connection::{self, Connection};
 use crate::adapters::redis::{keys, scripts};
 use crate::clock;
+use crate::core::application::Application;
 use crate::core::audit::Actor;
 use crate::core::id::Bucket;
 use crate::core::metrics::{Measure, Measured};
+use crate::core::retention::{Cut, DataClass, StackRetention};
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use crate::limits::{SWEEP_BATCH, SWEEP_CONCURRENCY};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use redis::FromRedisValue;
 use serde::Serialize;
+use tokio_postgres::Client;
 
 /// What a run did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -29,8 +33,24 @@ pub struct Cleaned {
     pub dropped_partitions: u32,
     /// Erasures run again, or waiting in a dry run.
     pub erasures: u64,
+    /// Rows of applications that keep less than the stack: removed, or in a dry run those that would be.
+    pub retention: Vec<Retained>,
     /// Whether the time ran out first.
     pub more: bool,
+}
+
+/// What an application's own retention removes of one class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retained {
+    /// The application.
+    pub application_id: String,
+    /// The class of data.
+    pub class: DataClass,
+    /// What is from before goes.
+    pub before: Timestamp,
+    /// How many rows.
+    pub rows: u64,
 }
 
 impl Measured for Cleaned {
@@ -40,6 +60,7 @@ impl Measured for Cleaned {
             Measure::count("Ended", self.ended),
             Measure::count("Unreadable", self.unreadable),
             Measure::count("DroppedPartitions", self.dropped_partitions.into()),
+            Measure::count("RetainedRows", self.retention.iter().map(|retained| retained.rows).sum()),
             Measure::whether("Unfinished", self.more),
         ]
     }
@@ -78,6 +99,47 @@ pub async fn preview(state: &State, first: Bucket, last: Bucket, now: Timestamp)
         .buffer_unordered(SWEEP_CONCURRENCY)
         .try_fold(Cleaned::default(), |sum, due| future::ready(Ok(Cleaned { looked_at: sum.looked_at + due, ..sum })))
         .await
+}
+
+/// Applies the retention of every application, or only counts. Classes of which nothing goes are not listed. The second
+/// value says whether the time ran out first.
+pub async fn retain(
+    database: &Client,
+    mut applications: Vec<Application>,
+    stack: &StackRetention,
+    run: Run,
+    until: Timestamp,
+) -> Result<(Vec<Retained>, bool)> {
+    let (now, mut retained, mut more) = (clock::now(), Vec::new(), false);
+    applications.sort_by(|a, b| a.application_id.cmp(&b.application_id));
+    for application in applications {
+        let application_id = &application.application_id;
+        for cut in stack.cuts(&application, now) {
+            let rows = match run {
+                Run::Dry => retention::count(database, application_id, cut).await?,
+                Run::Real => {
+                    let removed = retention::remove(database, application_id, cut, until).await?;
+                    more |= removed.more;
+                    removed.rows
+                }
+            };
+            if rows > 0 {
+                let Cut { class, before } = cut;
+                tracing::info!(application_id, ?class, %before, rows, ?run, "retention of an application");
+                retained.push(Retained { application_id: application_id.clone(), class, before, rows });
+            }
+        }
+    }
+    Ok((retained, more))
+}
+
+/// Whether retention is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// It is.
+    Real,
+    /// It is counted.
+    Dry,
 }
 
 async fn sweep_bucket(mut connection: Connection, bucket: Bucket, until: Timestamp) -> Result<Cleaned> {

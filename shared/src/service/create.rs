@@ -133,9 +133,10 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
     refuse_impossible_timeouts(&application, &request, &sighting(&application, &request, None))?;
     let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
     let key_bound = request.dpop_jkt.is_some();
-    // The record is built as for a user who allows everything; whoever does not costs a second round trip. The device's
-    // epoch may rise between reading it and the script; then the device is looked at once more.
-    let mut privacy = Privacy::default();
+    // The record is built as for a user who has not chosen; whose choice is another costs a second round trip. The
+    // device's epoch may rise between reading it and the script; then the device is looked at once more.
+    let defaults = application.policy.privacy_defaults.privacy();
+    let mut privacy = defaults;
     for _ in 0..ADMISSIONS_MAX {
         let place = located.clone().filter(|_| privacy.location());
         let seen = Entry::of(sighted.permitted(privacy), place.as_ref(), true, now);
@@ -197,7 +198,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
         let call = scripts::create(
             &session,
             slot,
-            &record,
+            (&record, defaults),
             limits,
             registration.as_deref(),
             &operation,

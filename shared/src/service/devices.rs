@@ -5,6 +5,7 @@ use super::end::{Progress, in_order};
 use super::end_user::user_slot;
 use super::get;
 use super::inbound::Inbound;
+use super::privacy;
 use super::rate;
 use super::reach;
 use super::runtime::Service;
@@ -203,6 +204,12 @@ async fn alter(
     let access = Access::of(service, inbound, user).await?;
     let slot = access.slot;
     let mut device = service.devices.get(slot, device_id, now).await?.ok_or(Error::NotFound)?;
+    if change.place.is_some() {
+        let defaults = access.caller.application().policy.privacy_defaults.privacy();
+        if !privacy::collected(service, slot, defaults).await?.location() {
+            return Err(Error::field("place", "is not kept: location is off for this user"));
+        }
+    }
     let proof = match change.trust {
         None => None,
         Some(wanted) => decide(service, &access, &device, wanted, change.proving_session, now).await?,

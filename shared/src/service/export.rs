@@ -12,6 +12,7 @@ use super::session_data;
 use crate::adapters::postgres::people;
 use crate::adapters::redis::{keys, scripts};
 use crate::core::activity;
+use crate::core::application::Application;
 use crate::core::audit_personal::Personal;
 use crate::core::crypto;
 use crate::core::export::{Cursor, Page, Section};
@@ -52,6 +53,7 @@ async fn page(
         service,
         archive,
         slot: access.slot,
+        application: access.caller.application(),
         now: inbound.now,
         page: Page::new(EXPORT_PAGE_BYTES_MAX),
         at: cursor.unwrap_or_else(Cursor::start),
@@ -61,6 +63,7 @@ async fn page(
 }
 
 struct Export<'a> {
+    application: &'a Application,
     service: &'a Service,
     archive: &'a Archive,
     slot: UserSlot,
@@ -162,7 +165,7 @@ impl Export<'_> {
         let row = json!({
             "stateVersion": state.version,
             "state": state.data,
-            "privacy": PrivacyView::new(settings),
+            "privacy": PrivacyView::new(settings, self.application),
             "epoch": self.service.users.current_epoch(self.slot).await?,
             "erasedAt": self.service.users.erased_at(self.slot).await?,
         });

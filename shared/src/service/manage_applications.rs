@@ -10,6 +10,7 @@ use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::metrics::Measured;
 use crate::core::policy::{Policy, Preview};
 use crate::core::receiver::{NewReceiver, Receiver, ReceiverKind};
+use crate::core::retention::StackRetention;
 use crate::core::time::Timestamp;
 use crate::core::webhook;
 use crate::error::{Error, Result};
@@ -296,13 +297,18 @@ pub struct Desk {
     pub keys: KeyStore,
     /// Whether receivers may be on this machine: development and tests.
     pub allow_loopback: bool,
+    /// How long the stack keeps what.
+    pub retention: StackRetention,
 }
 
 /// Carries out a command.
 pub async fn manage(desk: &Desk, command: Command, now: Timestamp) -> Result<Answer> {
     let table = &desk.applications;
     match command {
-        Command::Create(application, run) => create(table, application, run, now).await,
+        Command::Create(application, run) => {
+            within_stack(desk, Some(&application.policy), "application")?;
+            create(table, application, run, now).await
+        }
         Command::Get(application_id) => {
             let application = load(table, &application_id).await?;
             Ok(Answer::One { application: Box::new(view(&application)), application_key: None })
@@ -313,6 +319,7 @@ pub async fn manage(desk: &Desk, command: Command, now: Timestamp) -> Result<Ans
             Ok(Answer::Many { applications })
         }
         Command::Update(application_id, changes, Run::Dry) => {
+            within_stack(desk, changes.policy.as_ref(), "changes")?;
             let before = load(table, &application_id).await?;
             let mut after = before.clone();
             changes.apply(&mut after);
@@ -320,6 +327,7 @@ pub async fn manage(desk: &Desk, command: Command, now: Timestamp) -> Result<Ans
             Ok(preview(&after, &before.policy))
         }
         Command::Update(application_id, changes, Run::Real) => {
+            within_stack(desk, changes.policy.as_ref(), "changes")?;
             change(table, &application_id, |application| {
                 changes.apply(application);
                 Ok(None)
@@ -439,6 +447,16 @@ fn check(application: &Application, place: &str) -> Result<()> {
     if application.name.trim().is_empty() || application.name.len() > SHORT_TEXT_BYTES_MAX {
         errors.push(FieldError::new("name", format!("must be 1 to {SHORT_TEXT_BYTES_MAX} bytes long")));
     }
+    for error in &mut errors {
+        error.field = format!("{place}.{}", error.field);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::InvalidRequest(errors)) }
+}
+
+/// Whether the stack allows what a policy asks for. Only a policy that is stated is held to it: one from before the stack
+/// was changed is no reason to refuse that its application is stopped.
+fn within_stack(desk: &Desk, policy: Option<&Policy>, place: &str) -> Result<()> {
+    let mut errors = policy.map_or_else(Vec::new, |policy| desk.retention.refusals(&policy.retention));
     for error in &mut errors {
         error.field = format!("{place}.{}", error.field);
     }

@@ -10,12 +10,12 @@ use super::rate;
 use super::reach;
 use super::runtime::Service;
 use super::update::Expected;
-use crate::adapters::redis::scripts;
-use crate::core::application::Scope;
+use crate::adapters::redis::{keys, scripts};
+use crate::core::application::{Application, Scope};
 use crate::core::audit;
 use crate::core::id::{UserId, UserSlot};
 use crate::core::ledger::{LedgerEntry, Told};
-use crate::core::privacy::{Privacy, Settings};
+use crate::core::privacy::{Privacy, Settings, Source};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
 use serde::Serialize;
@@ -31,6 +31,7 @@ pub struct PrivacyView {
     location: bool,
     fingerprinting: bool,
     sharing: bool,
+    source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]
     legal_hold: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,14 +41,16 @@ pub struct PrivacyView {
 }
 
 impl PrivacyView {
-    /// The settings, and the hold when there is one.
-    pub fn new(settings: Settings) -> Self {
-        let Settings { privacy, legal_hold, version, updated_at } = settings;
+    /// What holds with an application, and the hold when there is one.
+    pub fn new(settings: Settings, application: &Application) -> Self {
+        let (privacy, source) = settings.effective(application.policy.privacy_defaults.privacy());
+        let Settings { legal_hold, version, updated_at, .. } = settings;
         PrivacyView {
             activity_tracking: privacy.activity_tracking(),
             location: privacy.location(),
             fingerprinting: privacy.fingerprinting(),
             sharing: privacy.sharing(),
+            source,
             legal_hold: legal_hold.then_some(true),
             updated_at,
             version,
@@ -78,6 +81,13 @@ impl Access {
     }
 }
 
+/// What holds for a user where data is collected, with an application of these defaults.
+pub(super) async fn collected(service: &Service, slot: UserSlot, defaults: Privacy) -> Result<Privacy> {
+    let mirror = service.state.command(redis::cmd("GET").arg(keys::privacy(slot))).await?;
+    let mirror: Option<Vec<u8>> = redis::FromRedisValue::from_redis_value(mirror).unwrap_or_default();
+    Ok(mirror.map_or(defaults, |mirror| Privacy::of_mirror(&mirror)))
+}
+
 /// Shows the settings.
 pub async fn get_privacy(service: &Service, inbound: &Inbound, user: &UserId) -> Result<PrivacyView> {
     rate::watch(service, inbound, show(service, inbound, user)).await
@@ -85,7 +95,8 @@ pub async fn get_privacy(service: &Service, inbound: &Inbound, user: &UserId) ->
 
 async fn show(service: &Service, inbound: &Inbound, user: &UserId) -> Result<PrivacyView> {
     let access = Access::of(service, inbound, user, false).await?;
-    Ok(PrivacyView::new(service.users.settings(access.slot).await?))
+    let settings = service.users.settings(access.slot).await?;
+    Ok(PrivacyView::new(settings, access.caller.application()))
 }
 
 /// Replaces the switches. What is switched off is taken from all that is held. `None` when Redis is away: the change is
@@ -129,7 +140,7 @@ async fn change(
     let entry = LedgerEntry::Privacy { slot: *slot, privacy: wanted, version: settings.version, told };
     let progress = apply(service, &entry, now).await?;
     service.devices.strip(*slot, wanted, now).await?;
-    Ok((PrivacyView::new(settings), progress))
+    Ok((PrivacyView::new(settings, caller.application()), progress))
 }
 
 async fn save(

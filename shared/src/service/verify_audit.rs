@@ -7,6 +7,7 @@ use super::inbound::Inbound;
 use super::runtime::Service;
 use crate::adapters::postgres::anchors::heads;
 use crate::adapters::postgres::audit_chain::ChainReader;
+use crate::adapters::postgres::retention::anything_removed;
 use crate::adapters::postgres::{classify, connect};
 use crate::clock;
 use crate::config::{AwsConfig, PostgresConfig};
@@ -14,6 +15,7 @@ use crate::core::application::Scope;
 use crate::core::audit_anchor::{Anchor, CHAINS, Head};
 use crate::core::audit_verify::{Bad, Kind, Walk, beginning};
 use crate::core::crypto;
+use crate::core::retention::StackRetention;
 use crate::core::time::Timestamp;
 use crate::error::Result;
 use serde::Serialize;
@@ -32,6 +34,8 @@ pub struct AuditVerifier {
     pub aws: AwsConfig,
     /// The series of anchors.
     pub anchors: Anchors,
+    /// How long the stack keeps what.
+    pub retention: StackRetention,
 }
 
 /// How far a verification came, and what it found.
@@ -124,11 +128,21 @@ pub async fn verify_audit(
     };
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     client.batch_execute(begin).await.map_err(|error| classify(&error))?;
+    // Anchors tell how old what is gone must have been.
+    let aged = match &anchor {
+        Some(last) if anything_removed(&client).await? => {
+            let latest = last.signed_at().map_or(clock::now(), |signed_at| signed_at.max(clock::now()));
+            verifier.anchors.last_before(verifier.retention.floor(latest), last).await?
+        }
+        _ => None,
+    };
     let mut run = Run { events: 0, chains: 0, until };
     let first = progress.map_or(chain.unwrap_or(0), |progress| progress.chain);
     let chains = i16::try_from(CHAINS).unwrap_or(i16::MAX);
     let last = chain.unwrap_or(chains - 1);
-    let walked = run.walk(&client, first, last, progress.map(|progress| progress.after), anchor.as_ref()).await?;
+    let walked = run
+        .walk(&client, first, last, progress.map(|progress| progress.after), [anchor.as_ref(), aged.as_ref()])
+        .await?;
     let mut first_bad =
         bad_anchor.then_some(BadView { chain: 0, sequence: 0, kind: Kind::AnchorMismatch, event_id: None });
     let mut next = None;
@@ -183,14 +197,16 @@ impl Run {
         first: i16,
         last: i16,
         mut after: Option<Head>,
-        anchor: Option<&Anchor>,
+        [anchor, aged]: [Option<&Anchor>; 2],
     ) -> Result<Walked> {
         let heads = heads(client).await?;
         for (chain, place) in (first..=last).zip(usize::try_from(first).unwrap_or(0)..) {
             let head = heads.get(place).copied().unwrap_or(beginning());
-            let anchored = anchor.and_then(|anchor| anchor.heads.get(place)).copied();
+            let [anchored, removable] =
+                [anchor, aged].map(|anchor| anchor.and_then(|anchor| anchor.heads.get(place)).copied());
+            let removable = removable.map_or(0, |head| head.sequence);
             let start = after.take().unwrap_or(beginning());
-            let mut walk = Walk::new(chain, start, head, anchored.into_iter().collect());
+            let mut walk = Walk::new(chain, start, head, anchored.into_iter().collect(), removable);
             let mut reader = ChainReader::open(client, chain, start.sequence).await?;
             let mut links: u64 = 0;
             let found = loop {

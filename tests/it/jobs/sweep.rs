@@ -57,8 +57,9 @@ async fn t_75_a_sweep_ends_exactly_what_expired() {
 
     // `touched` is in the queue at the deadline it was created with.
     let cleaned = stack.run_cleanup().await;
-    let expected =
-        json!({"lookedAt": 3, "ended": 2, "unreadable": 0, "droppedPartitions": 0, "erasures": 0, "more": false});
+    let expected = json!({
+        "lookedAt": 3, "ended": 2, "unreadable": 0, "droppedPartitions": 0, "erasures": 0, "retention": [], "more": false,
+    });
     assert_eq!(cleaned, expected);
     let again = stack.run_cleanup().await;
     assert_eq!((&again["lookedAt"], &again["ended"]), (&json!(0), &json!(0)), "{again}");

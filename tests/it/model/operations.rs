@@ -8,6 +8,7 @@ use shared::core::end_reason::EndReason;
 use shared::core::id::{SessionId, UserSlot};
 use shared::core::ledger::{LedgerEntry, Spared};
 use shared::core::policy::OnLimit;
+use shared::core::privacy::Privacy;
 use shared::core::record::{Header, SessionRecord, State};
 use shared::core::refresh_decision::{Judged, Presented};
 use shared::core::session::{Liveness, liveness, touch_due};
@@ -47,7 +48,8 @@ impl World<'_> {
         };
         let record = new_record(&session, &facts, slot, &operation);
         let limits = Limits { of_user: self.limit, of_type: None };
-        let call = scripts::create(&id, slot, &record, limits, None, &operation, None, None, self.now);
+        let call =
+            scripts::create(&id, slot, (&record, Privacy::default()), limits, None, &operation, None, None, self.now);
         let (reply, again) = self.operate(&call, twice).await;
         let answer = scripts::created(slot.bucket, reply).expect("a known reply");
         if let Some(again) = again {

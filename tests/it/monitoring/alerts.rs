@@ -90,6 +90,42 @@ async fn an_application_hears_and_sees_its_own_alerts_only() {
     assert_eq!(after(&stack, 300).await["resolved"], 1);
 }
 
+/// Requests that fail are measured by the environment that failed them, told once it can tell, counted by the drain, and
+/// alerted to operators; no application hears of what concerns the stack.
+#[tokio::test]
+async fn failing_requests_raise_an_alert_of_the_stack() {
+    let stack = watched(&[]).with_environments(1).with_redis_proxy().start().await;
+    let listeners = Listeners::of(&stack).await;
+    let session = stack.app.start_session("ada").await;
+    stack.app.get(&session.session_id).await.expect(200);
+    assert_eq!(round(&stack).await["fired"], 0);
+    stack.redis_proxy().go_offline().await;
+    for _ in 0..6 {
+        stack.app.get(&session.session_id).await.expect_problem(503, "dependency_unavailable");
+    }
+    stack.redis_proxy().go_online().await;
+    assert_eq!(stack.run_alerts().await["fired"], 0, "nobody could tell of it");
+    stack.advance(std::time::Duration::from_secs(61));
+    stack.app.get(&session.session_id).await.expect(200);
+    let evaluated = round(&stack).await;
+    assert_eq!((&evaluated["fired"], &evaluated["handedOver"]), (&json!(1), &json!(1)), "{evaluated}");
+    let (_, application) = listeners.told(&stack).await;
+    assert_eq!(application, Vec::<Value>::new());
+    let told = message(&listeners.published_by_now(1).await[0]);
+    let alert = &told["data"]["alert"];
+    assert_eq!((&told["type"], &alert["rule"]), (&json!("alert.fired"), &json!("error_rate")));
+    assert_eq!((&alert["severity"], &alert["threshold"]), (&json!("critical"), &json!(1.0)));
+    // Six of eight requests, and those of the jobs' environments are none.
+    assert_eq!(alert["value"], 75.0, "{alert}");
+    // Silence is no sign that it is over; answers that succeed are.
+    assert_eq!(after(&stack, 360).await["firing"], 1);
+    stack.app.get(&session.session_id).await.expect(200);
+    stack.advance(std::time::Duration::from_secs(61));
+    stack.app.get(&session.session_id).await.expect(200);
+    let quiet = round(&stack).await;
+    assert_eq!((&quiet["resolved"], &quiet["firing"]), (&json!(1), &json!(0)), "{quiet}");
+}
+
 #[tokio::test]
 async fn refused_requests_raise_an_alert() {
     let policy = json!({ "binding": { "ip": "prefix" } });

@@ -31,6 +31,50 @@ async fn t_65_an_export_has_all_of_one_person_and_nothing_of_another() {
     assert_eq!(own.get("next"), None);
 }
 
+/// Recorded activities are in the export as they were sent, their properties opened; another person's are not.
+#[tokio::test]
+async fn t_65_an_export_opens_recorded_activities() {
+    let stack = Stack::builder().with_database().start().await;
+    let (ada, bob) = (Person::new("ada", 7), Person::new("bob", 8));
+    let at = "2026-01-02T03:04:05.678Z";
+    let properties = json!({ "item": "a book", "price": 12.5, "tags": ["x", { "deep": null }], "ü": "ß" });
+    let begun = stack.app.create_session(json!({ "userId": ada.user })).await.expect(201).json();
+    let session = begun["session"]["sessionId"].clone();
+    let path = format!("/sessions/{}/activity", session.as_str().expect("an id"));
+    let early = json!({ "activities": [{ "name": "too.early", "at": at }] });
+    stack.app.request("POST", &path).json(&early).send().await.expect_problem(400, "invalid_request");
+    let batch = json!({ "activities": [
+        { "name": "page.viewed" },
+        { "name": "cart.filled", "properties": properties },
+        { "name": "cart.emptied", "properties": {} },
+    ] });
+    stack.app.request("POST", &path).json(&batch).send().await.expect(202);
+    let others = bob.begin(&stack).await;
+    let batch = json!({ "activities": [{ "name": "bobs.own", "properties": { "word": bob.data } }] });
+    let of_bob = stack.app.request("POST", &format!("/sessions/{}/activity", others.session_id));
+    of_bob.json(&batch).send().await.expect(202);
+    stack.run_write_audit().await;
+
+    let export = ada.export(&stack).await;
+    let rows = export["activities"].as_array().expect("rows");
+    let told: Vec<(&Value, &Value, &Value)> =
+        rows.iter().map(|row| (&row["name"], &row["properties"], &row["erased"])).collect();
+    let (none, open) = (Value::Null, json!(false));
+    let names = [json!("page.viewed"), json!("cart.filled"), json!("cart.emptied")];
+    assert_eq!(told, [(&names[0], &none, &open), (&names[1], &properties, &open), (&names[2], &none, &open)]);
+    for row in rows {
+        assert_eq!((&row["applicationId"], &row["sessionId"]), (&json!(stack.app.id), &session), "{row}");
+        assert!(row["at"].as_str() >= begun["session"]["createdAt"].as_str(), "{row}");
+    }
+    expect_none(&bob.words(), "the export", &export.to_string());
+    // Erased, nothing of it is left to export, and the rows are gone.
+    ada.erase(&stack).send().await.expect(200);
+    assert_eq!(ada.export(&stack).await["activities"], json!([]));
+    let client = stack.database().connect().await;
+    let left = client.query("SELECT name FROM activity", &[]).await.expect("rows");
+    assert_eq!(left.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>(), ["bobs.own"]);
+}
+
 /// An export that is larger than a page goes on behind it, and tells every row once.
 #[tokio::test]
 async fn a_large_export_comes_in_pages() {

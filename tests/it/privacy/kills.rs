@@ -7,7 +7,7 @@ use std::sync::Arc;
 const REDIS: [&[u8]; 3] = [b"ZCARD", b"EVAL", b"EVALSHA"];
 const AWS: [&[u8]; 6] =
     [b"raisedAt", b"attribute_not_exists(entry)", b"deliveryId", b"firstSeenAt", b"erasedAt = :at", b"#step = :before"];
-const DATABASE: [&[u8]; 2] = [b"sealed IS NOT NULL", b"FOR SHARE"];
+const DATABASE: [&[u8]; 2] = [b"sealed IS NOT NULL", b"audit_wait_for_drainer"];
 
 /// An erasure that dies anywhere goes on where it was, by the next call or by the job, and ends with one receipt.
 #[tokio::test]

@@ -22,11 +22,13 @@ async fn settings_are_on_until_switched_off_and_change_under_if_match() {
     let first = get().send().await.expect(200);
     let mut expected = settings(&[]);
     expected["version"] = json!(0);
+    expected["source"] = json!("application");
     assert_eq!(first.json(), expected);
     assert_eq!(first.header("etag"), "\"0\"");
     let change = put(&stack, "ada", &["sharing"]).bearer(&ada.access_token).header("if-match", "\"0\"");
     let changed = change.clone().send().await.expect(200);
     assert_eq!((changed.json()["version"].clone(), changed.json()["sharing"].clone()), (json!(1), json!(false)));
+    assert_eq!(changed.json()["source"], "user");
     change.send().await.expect_problem(412, "version_mismatch");
     assert_eq!(get().send().await.expect(200).json(), changed.json());
     // Only an application may put a hold on somebody's data.
@@ -112,6 +114,73 @@ async fn t_103_what_is_switched_off_goes_and_does_not_come_back() {
     ada.begin(&stack).await;
     assert!(everything(&stack).await.contains(&ada.place));
     assert!(history_bytes(&stack).await > 5);
+}
+
+/// What an application sets for users who have not chosen is enforced where data is collected; a user's own choice is
+/// stronger, in both directions, and only that of the user is another application's as well.
+#[tokio::test]
+async fn t_103_defaults_of_an_application_hold_until_the_user_chooses() {
+    let defaults = json!({ "activityTracking": false, "location": false, "fingerprinting": false, "sharing": false });
+    let stack = Stack::builder().with_database().with_policy(json!({ "privacyDefaults": defaults })).start().await;
+    let group = &stack.app.record["groupId"];
+    let scopes = ["sessions:create", "sessions:read", "sessions:write", "devices:manage", "privacy:manage"];
+    let open = stack.create_application(json!({ "name": "Open", "scopes": scopes, "groupId": group })).await;
+    let ada = Person::new("ada", 7);
+    let shown = async |application: &integration_tests::Application| {
+        application.request("GET", &ada.path("/privacy")).send().await.expect(200).json()
+    };
+    let mut expected = defaults.clone();
+    (expected["source"], expected["version"]) = (json!("application"), json!(0));
+    assert_eq!(shown(&stack.app).await, expected);
+    assert_eq!(shown(&open).await["location"], true, "each application has its own defaults");
+
+    let record = async |session: &str| {
+        let request = stack.app.request("POST", &format!("/sessions/{session}/activity"));
+        request.json(&json!({ "activities": [{ "name": "a" }] })).send().await.expect(202).json()["recorded"].clone()
+    };
+    let share = async |session: &str| {
+        let request = stack.app.request("POST", &format!("/sessions/{session}/share"));
+        request.json(&json!({ "applicationId": open.id })).send().await.status
+    };
+    let place = async |place: &str| {
+        let request = stack.app.request("PATCH", &ada.path(&format!("/devices/{}", ada.device)));
+        request.json(&json!({ "place": place })).send().await
+    };
+    let traits = [ada.place.clone(), "198.51.7.".into(), ada.agent.clone()];
+    let tokens = ada.begin(&stack).await;
+    expect_none(&traits, "a session under the defaults", &everything(&stack).await);
+    assert_eq!(history_bytes(&stack).await, 0, "nothing is learned");
+    assert_eq!(record(&tokens.session_id).await, 0);
+    assert_eq!(share(&tokens.session_id).await, 403);
+    let refused = place("somewhere").await.expect_problem(400, "invalid_request").json();
+    assert_eq!(refused["errors"][0]["field"], "place", "{refused}");
+    assert!(!everything(&stack).await.contains("somewhere"));
+    let renamed = stack.app.request("PATCH", &ada.path(&format!("/devices/{}", ada.device)));
+    renamed.json(&json!({ "name": "hers" })).send().await.expect(200);
+
+    // The user allows everything, and then nothing, whatever the application's defaults are.
+    let chosen = ada.set(&stack, &[]).await.expect(200).json();
+    assert_eq!((&chosen["source"], &chosen["location"]), (&json!("user"), &json!(true)));
+    assert_eq!(record(&tokens.session_id).await, 1);
+    let allowed = ada.begin(&stack).await;
+    let held = everything(&stack).await;
+    assert!(held.contains(&ada.place) && held.contains(&ada.agent));
+    assert_eq!(share(&allowed.session_id).await, 201);
+    place("somewhere").await.expect(200);
+    ada.set(&stack, &["location", "activityTracking"]).await.expect(200);
+    assert_eq!(record(&allowed.session_id).await, 0);
+    assert_eq!(
+        (shown(&open).await["location"].clone(), shown(&open).await["source"].clone()),
+        (json!(false), json!("user"))
+    );
+    place("elsewhere").await.expect_problem(400, "invalid_request");
+    let body = json!({ "userId": ada.user, "client": { "ip": ada.address } });
+    open.create_session(body).await.expect(201);
+    for record in records(&stack).await {
+        assert_eq!((&record.attributes.place, &record.attributes.address_prefix), (&None, &None));
+    }
+    let export = ada.export(&stack).await;
+    assert_eq!(export["user"][0]["privacy"]["source"], "user");
 }
 
 /// Without sharing there are no shares: those that are go, codes that wait are void, and no other begins.

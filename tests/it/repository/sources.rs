@@ -97,6 +97,7 @@ fn requests_do_not_reach_postgres() {
         "audit_drain.rs",
         "alerts.rs",
         "anchors.rs",
+        "cleanup.rs",
         "query_audit.rs",
         "verify_audit.rs",
         "erase.rs",

@@ -11,6 +11,7 @@ use shared::core::context::Sighting;
 use shared::core::end_reason::EndReason;
 use shared::core::id::{SessionId, UserSlot};
 use shared::core::policy::{OnLimit, SessionLimit};
+use shared::core::privacy::Privacy;
 use shared::core::record::{Header, SessionRecord, State};
 use shared::core::risk::History;
 use shared::core::risk::history::Entry;
@@ -147,7 +148,21 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     let limits = Limits { of_user, of_type: rng.random_bool(0.5).then_some(of_type) };
     let epoch = pick(&mut rng, &[0, 3, 3, 3, 4]);
     let operation = operation(now);
-    let fresh = newcomer(&mut rng, slot, now, &operation);
+    let mut fresh = newcomer(&mut rng, slot, now, &operation);
+    // What the record was built for, what the application's defaults are, and what the user has chosen, if anything.
+    let built_for = Privacy::from_bits(pick(&mut rng, &[0, 0, 2, 14]));
+    fresh.header.flags |= built_for.record_flags();
+    let same = |rng: &mut StdRng| Privacy::from_bits(pick(rng, &[built_for.bits(), built_for.bits() | 1, 2, 4]));
+    let (defaults, chosen) = if rng.random_bool(0.8) {
+        (built_for, rng.random_bool(0.3).then_some(built_for))
+    } else {
+        (same(&mut rng), rng.random_bool(0.5).then(|| same(&mut rng)))
+    };
+    if let Some(chosen) = chosen {
+        bench.set(&keys::privacy(slot), &[chosen.bits(), 0, 0, 0, 1]).await;
+    }
+    let holds = chosen.unwrap_or(defaults);
+    let unwanted = holds.record_flags() != built_for.record_flags();
     let session = random_session(slot);
     let claim = rng.random_bool(0.3).then(|| Claim { name: session.key_text(), payload: rng.random() });
     let described: Vec<_> = all.iter().map(|held| (&held.record.header, held.readable, held.bytes.is_some())).collect();
@@ -178,11 +193,11 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     }
     let before = history.clone().filter(|_| seen.is_some()).unwrap_or_default();
 
-    let expected = ends(&all, &fresh, epoch, now, limits).filter(|_| !overtaken);
+    let expected = ends(&all, &fresh, epoch, now, limits).filter(|_| !overtaken && !unwanted);
     let call = scripts::create(
         &session,
         slot,
-        &fresh,
+        (&fresh, defaults),
         limits,
         registration.as_deref(),
         &operation,
@@ -198,7 +213,11 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     };
     let (ended, admitted) = match &expected {
         None => {
-            let refusal = if overtaken { Created::DeviceChanged } else { Created::LimitReached };
+            let refusal = match (unwanted, overtaken) {
+                (true, _) => Created::PrivacyDiffers(holds),
+                (false, true) => Created::DeviceChanged,
+                (false, false) => Created::LimitReached,
+            };
             assert_eq!(answer, refusal, "{name}");
             (BTreeMap::new(), false)
         }
@@ -231,6 +250,7 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     match answer {
         Created::LimitReached => "rejected",
         Created::DeviceChanged => "overtaken",
+        Created::PrivacyDiffers(_) => "unwanted",
         Created::Admitted { evicted, .. } if evicted.is_empty() => "admitted",
         _ => "evicted",
     }
@@ -313,7 +333,9 @@ async fn repeat(
     let index = bench.members(&keys::index(slot)).await;
     let evicted: Vec<_> = evicted.iter().filter_map(|name| SessionId::from_key_text(slot.bucket, name)).collect();
     let run = async |session: &SessionId, operation: &Operation, claim: Option<&Claim>| {
-        let call = scripts::create(session, slot, stored, limits, None, operation, claim, seen, now);
+        // As the record is, so were the defaults, or the user's choice that it was built for.
+        let defaults = Privacy::of_record(stored.header.flags);
+        let call = scripts::create(session, slot, (stored, defaults), limits, None, operation, claim, seen, now);
         scripts::created(slot.bucket, bench.run(&call).await.expect("runs again")).expect("a known reply")
     };
     let told = if seen.is_some() { history.clone() } else { Vec::new() };

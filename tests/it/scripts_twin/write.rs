@@ -48,7 +48,7 @@ async fn compare_touch(bench: &Bench, index: u64) {
 }
 
 /// What a service found of a context: mostly of this revision of the record.
-fn judgement(rng: &mut StdRng, record: &SessionRecord) -> Commitment {
+pub fn judgement(rng: &mut StdRng, record: &SessionRecord) -> Commitment {
     let header = Header {
         revision: record.header.revision.wrapping_sub(pick(rng, &[0, 0, 0, 1])),
         standing: pick(rng, &[Standing::Good, Standing::StepUp]),

@@ -13,6 +13,7 @@ use crate::http_front::HttpFront;
 use crate::proxy::TcpProxy;
 use crate::routes::RouteTable;
 use crate::settings;
+use crate::stores::database::OWNER;
 use crate::stores::{AwsStores, Database, RedisOptions, RedisServer};
 use crate::template::Template;
 
@@ -202,6 +203,8 @@ impl StackBuilder {
             ("AUDIT_ANCHORS", Some(format!("s3://{}/anchors", aws.anchors_bucket))),
             ("AUDIT_ANCHOR_KEY_ID", Some(aws.anchor_key_id.clone())),
             ("AUDIT_RETENTION_MONTHS", Some("13".to_owned())),
+            ("AUDIT_RETENTION_FLOOR_MONTHS", Some("3".to_owned())),
+            ("ACTIVITY_RETENTION_MONTHS", Some("13".to_owned())),
             ("KMS_KEY_ID", Some(aws.kms_key_id.clone())),
             ("ALERT_TOPIC_ARN", Some(aws.topic_arn.clone())),
             ("DATABASE_URL", database_url),
@@ -269,7 +272,14 @@ impl Wiring {
         let resource = Template::of_repository().function(function);
         let declared = resource.unwrap_or_else(|| panic!("template.yaml has no function {function}")).variables();
         let mut variables = self.aws.clone();
-        let value = |name: &str| Some((name.to_owned(), self.values.get(name)?.clone()));
+        let value = |name: &str| {
+            let value = self.values.get(name)?.clone();
+            let value = match name {
+                "DATABASE_URL" => signed_in_as(&value, &declared_user(declared[name])),
+                _ => value,
+            };
+            Some((name.to_owned(), value))
+        };
         variables.extend(declared.keys().filter_map(|name| value(name)));
         let companions = LOCAL_COMPANIONS.iter().filter(|(name, _)| declared.contains_key(name));
         variables.extend(companions.filter_map(|(_, companion)| value(companion)));
@@ -282,6 +292,18 @@ impl Wiring {
             ..spec
         }
     }
+}
+
+/// The user that the template signs a function in as.
+fn declared_user(url: &Value) -> String {
+    let url = url["Fn::Sub"].as_str().unwrap_or_default();
+    let user = url.strip_prefix("postgres://").and_then(|rest| rest.split_once('@'));
+    user.expect("DATABASE_URL in template.yaml names a user").0.to_owned()
+}
+
+/// The owner's URL with another user.
+fn signed_in_as(url: &str, user: &str) -> String {
+    url.replacen(&format!("//{OWNER}:"), &format!("//{user}:"), 1)
 }
 
 async fn start_if<T, F: Future<Output = T>>(wanted: bool, start: impl FnOnce() -> F) -> Option<T> {

@@ -1,8 +1,11 @@
-//! A private PostgreSQL database.
+//! A private PostgreSQL database, owned by the user that owns it when deployed.
 
 use tokio_postgres::{Client, NoTls};
 
 use crate::settings;
+
+/// Owner of the schema.
+pub const OWNER: &str = "sessions_owner";
 
 /// A database of its own, dropped with this value.
 pub struct Database {
@@ -16,25 +19,27 @@ impl Database {
         let database =
             Self { name: format!("t_{}", settings::random_hex(8)), admin_url: settings::database_admin_url() };
         let admin = connect(&database.admin_url).await;
-        admin.batch_execute(&format!("CREATE DATABASE {}", database.name)).await.expect("CREATE DATABASE succeeds");
+        let create = format!("CREATE DATABASE {} OWNER {OWNER}", database.name);
+        admin.batch_execute(&create).await.expect("CREATE DATABASE succeeds");
         database
     }
 
-    /// `postgres://…`, without TLS.
+    /// `postgres://…` of the owner, without TLS.
     pub fn url(&self) -> String {
         self.url_through(&self.authority(), false)
     }
 
-    /// The URL with another `host:port`, such as a proxy's, and with or without TLS.
+    /// The owner's URL with another `host:port`, such as a proxy's, and with or without TLS.
     pub fn url_through(&self, authority: &str, tls: bool) -> String {
-        let mode = if tls { "require" } else { "disable" };
-        let credentials = self.split_admin_url().0.map_or(String::new(), |credentials| format!("{credentials}@"));
-        format!("postgres://{credentials}{authority}/{}?sslmode={mode}", self.name)
+        let (mode, password) = (if tls { "require" } else { "disable" }, settings::database_password());
+        format!("postgres://{OWNER}:{password}@{authority}/{}?sslmode={mode}", self.name)
     }
 
     /// `host:port` of the server.
     pub fn authority(&self) -> String {
-        match self.split_admin_url().1 {
+        let (_, rest) = self.admin_url.split_once("://").expect("TEST_DATABASE_ADMIN_URL is a URL");
+        let server = rest.split(['/', '?']).next().unwrap_or_default();
+        match server.rsplit_once('@').map_or(server, |(_, server)| server) {
             authority if authority.contains(':') => authority.to_owned(),
             host => format!("{host}:5432"),
         }
@@ -43,13 +48,6 @@ impl Database {
     /// A connection for the test itself, past any proxy.
     pub async fn connect(&self) -> Client {
         connect(&self.url()).await
-    }
-
-    /// `user:password` and `host:port`.
-    fn split_admin_url(&self) -> (Option<&str>, &str) {
-        let (_, rest) = self.admin_url.split_once("://").expect("TEST_DATABASE_ADMIN_URL is a URL");
-        let server = rest.split(['/', '?']).next().unwrap_or_default();
-        server.rsplit_once('@').map_or((None, server), |(credentials, server)| (Some(credentials), server))
     }
 }
 

@@ -4,6 +4,9 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use shared::adapters::anchors::{AnchorStore, numbers};
 use shared::core::audit_anchor::{Anchor, CHAINS, Head, point_of_spki};
+use shared::core::audit_verify::{Walk, beginning};
+use shared::core::retention::months_before;
+use shared::core::time::Timestamp;
 use std::path::Path;
 
 /// What the anchors say.
@@ -15,12 +18,17 @@ pub struct Anchored {
     /// The first anchor that does not hold, and why. What stands behind it is not believed.
     pub bad: Option<(u64, &'static str)>,
     heads: Vec<Vec<Head>>,
+    /// Where the chains ended at the last anchor that is older than the floor.
+    aged: Vec<Head>,
 }
 
 impl Anchored {
-    /// What was signed of a chain, place by place.
-    pub fn of_chain(&self, chain: i16) -> Vec<Head> {
-        usize::try_from(chain).ok().and_then(|chain| self.heads.get(chain)).cloned().unwrap_or_default()
+    /// A walk along a whole chain, which ends at `head` by what its database says.
+    pub fn walk(&self, chain: i16, head: Head) -> Walk {
+        let place = usize::try_from(chain).unwrap_or(usize::MAX);
+        let signed = self.heads.get(place).cloned().unwrap_or_default();
+        let removable = self.aged.get(place).map_or(0, |head| head.sequence);
+        Walk::new(chain, beginning(), head, signed, removable)
     }
 }
 
@@ -33,10 +41,18 @@ pub fn read_keys(file: &Path) -> Result<Vec<[u8; 65]>, String> {
 }
 
 /// Reads the anchors in their order. The first may have any number: old ones are let go after years.
-pub async fn load(folder: &Path, keys: &[[u8; 65]], stack: Option<&str>) -> Result<Anchored, String> {
+/// What is told of its age holds at `now`, or when the last one was signed, if that is later.
+pub async fn load(
+    folder: &Path,
+    keys: &[[u8; 65]],
+    stack: Option<&str>,
+    floor_months: u32,
+    now: Timestamp,
+) -> Result<Anchored, String> {
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", folder.display());
     let store = AnchorStore::Folder(folder.to_owned());
-    let mut anchored = Anchored { count: 0, last: None, bad: None, heads: vec![Vec::new(); CHAINS] };
+    let mut anchored = Anchored { count: 0, last: None, bad: None, heads: vec![Vec::new(); CHAINS], aged: Vec::new() };
+    let mut ends = Vec::new();
     for number in numbers(folder).await.map_err(|error| told(&error))? {
         let document = store.get(number).await.map_err(|error| told(&error))?.unwrap_or_default();
         let anchor = Anchor::decode(&document).filter(|anchor| anchor.statement.number == number);
@@ -57,8 +73,13 @@ pub async fn load(folder: &Path, keys: &[[u8; 65]], stack: Option<&str>) -> Resu
                 heads.push(*head);
             }
         }
+        ends.extend(anchor.as_ref().and_then(|anchor| Some((anchor.signed_at()?, anchor.heads.clone()))));
         anchored.count += 1;
         anchored.last = anchor;
     }
+    let latest = ends.last().map_or(now, |(signed_at, _)| now.max(*signed_at));
+    let floor = months_before(latest, floor_months);
+    let aged = ends.into_iter().rev().find(|(signed_at, _)| *signed_at <= floor);
+    anchored.aged = aged.map(|(_, heads)| heads).unwrap_or_default();
     Ok(anchored)
 }

@@ -91,8 +91,7 @@ impl Chains<'_> {
             }
             let head =
                 line.head.as_ref().and_then(|head| Some(Head { sequence: head.sequence, hash: unhex(&head.hash)? }));
-            let walk =
-                Walk::new(line.chain, beginning(), head.unwrap_or(beginning()), self.anchored.of_chain(line.chain));
+            let walk = self.anchored.walk(line.chain, head.unwrap_or(beginning()));
             self.walk = Some((line.chain, walk, 0));
             self.next = line.chain + 1;
         }
@@ -127,7 +126,7 @@ impl Chains<'_> {
         {
             return Some(bad);
         }
-        let empty = |chain: i16| Walk::new(chain, beginning(), beginning(), self.anchored.of_chain(chain)).finish();
+        let empty = |chain: i16| self.anchored.walk(chain, beginning()).finish();
         (self.next..chain).find_map(empty)
     }
 }

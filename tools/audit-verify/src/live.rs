@@ -7,7 +7,6 @@ use shared::adapters::postgres::audit_chain::ChainReader;
 use shared::adapters::postgres::connect;
 use shared::clock;
 use shared::config::{Environment, PostgresConfig};
-use shared::core::audit_verify::{Walk, beginning};
 
 /// Walks along every chain.
 pub async fn walk(anchored: &Anchored) -> Result<Outcome, String> {
@@ -18,7 +17,7 @@ pub async fn walk(anchored: &Anchored) -> Result<Outcome, String> {
     let heads = heads(&client).await.map_err(|error| error.to_string())?;
     let mut events = 0;
     for (chain, head) in (0..).zip(heads) {
-        let mut walk = Walk::new(chain, beginning(), head, anchored.of_chain(chain));
+        let mut walk = anchored.walk(chain, head);
         let mut reader = ChainReader::open(&client, chain, 0).await.map_err(|error| error.to_string())?;
         let mut bad = None;
         while bad.is_none() {

@@ -8,6 +8,7 @@ mod live;
 
 use anchors::Anchored;
 use arguments::{Arguments, Source};
+use shared::clock;
 use shared::core::audit_verify::Bad;
 use std::process::ExitCode;
 
@@ -41,7 +42,8 @@ fn undecided(problem: &str) -> ExitCode {
 async fn verify(arguments: &Arguments) -> Result<bool, String> {
     let keys = anchors::read_keys(&arguments.key)?;
     // The anchors first: what they vouch for is in a database that is read later.
-    let anchored = anchors::load(&arguments.anchors, &keys, arguments.stack.as_deref()).await?;
+    let stack = arguments.stack.as_deref();
+    let anchored = anchors::load(&arguments.anchors, &keys, stack, arguments.floor_months, clock::now()).await?;
     let outcome = match &arguments.source {
         Source::Dump(file) => dump::walk(file, &anchored)?,
         Source::Database => live::walk(&anchored).await?,

@@ -9,6 +9,7 @@ pub mod audit_chain;
 pub mod audit_query;
 pub mod migrate;
 pub mod people;
+pub mod retention;
 pub mod rollups;
 
 use crate::adapters::aws;

@@ -24,7 +24,7 @@ pub async fn held(database: &Database, subject: &str) -> Result<(u64, u64)> {
 /// read, under the key that is about to go.
 pub async fn wait_for_drainers(database: &Database, chain_group: i16) -> Result<()> {
     let client = database.client().await?;
-    let lock = "SELECT sequence FROM audit_chain_heads WHERE chain_group = $1 FOR SHARE";
+    let lock = "SELECT audit_wait_for_drainer($1)";
     client.query(lock, &[&chain_group]).await.map(drop).map_err(|error| classify(&error))
 }
 

@@ -8,7 +8,9 @@ pub mod binding;
 pub mod effective;
 pub mod overlay;
 pub mod preview;
+pub mod privacy;
 pub mod rates;
+pub mod retention;
 pub mod risk;
 
 use super::device::{DeviceType, TrustLevel};
@@ -23,7 +25,9 @@ pub use binding::{Binding, IpBinding, PrefixBits};
 pub use effective::{Effective, Timeouts};
 pub use overlay::Overlay;
 pub use preview::Preview;
+pub use privacy::PrivacyDefaults;
 pub use rates::RateLimits;
+pub use retention::Retention;
 pub use risk::{RiskMode, RiskPolicy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,6 +81,12 @@ pub struct Policy {
     pub risk: RiskPolicy,
     /// How much may be asked in a minute.
     pub rate_limits: RateLimits,
+    /// What may be collected of users who have not chosen.
+    #[serde(skip_serializing_if = "PrivacyDefaults::is_default")]
+    pub privacy_defaults: PrivacyDefaults,
+    /// What is kept for less time than the stack keeps it.
+    #[serde(skip_serializing_if = "Retention::is_default")]
+    pub retention: Retention,
     /// What differs by kind of device.
     pub device_types: BTreeMap<DeviceType, Overlay>,
     /// What differs by how far the device is trusted.
@@ -96,6 +106,8 @@ impl Default for Policy {
             binding: Binding::default(),
             risk: RiskPolicy::default(),
             rate_limits: RateLimits::default(),
+            privacy_defaults: PrivacyDefaults::default(),
+            retention: Retention::default(),
             device_types: BTreeMap::new(),
             trust_levels: BTreeMap::new(),
         }
@@ -171,6 +183,7 @@ impl Policy {
         self.binding.check(&mut violations);
         self.risk.check(&mut violations);
         self.rate_limits.check(&mut violations);
+        self.retention.check(&mut violations);
         let mut found = violations.found;
         for (kind, overlay) in &self.device_types {
             found.extend(overlay.violations(&format!("policy.deviceTypes.{}", kind.as_str())));
@@ -211,6 +224,13 @@ mod tests {
             fields(Policy { absolute_timeout_seconds_max: max, ..default() }),
             ["policy.absoluteTimeoutSecondsMax"]
         );
+        for (retention, field) in [
+            (Retention { audit_months: Some(0), ..Retention::default() }, "policy.retention.auditMonths"),
+            (Retention { activity_days: Some(3661), ..Retention::default() }, "policy.retention.activityDays"),
+            (Retention { report_months: Some(121), ..Retention::default() }, "policy.retention.reportMonths"),
+        ] {
+            assert_eq!(fields(Policy { retention, ..default() }), [field]);
+        }
         let session_limit = SessionLimit { max: 0, on_limit: OnLimit::Reject };
         assert_eq!(fields(Policy { session_limit, ..default() }), ["policy.sessionLimit.max"]);
         let overlay =

@@ -6,6 +6,7 @@
 --       8 tombstone ms  9 auth_time of a calling holder's token in seconds or '', or 'any'
 --       10 the holder's address and device digest, '' for an application  11 judgement of that context or ''
 --       12 ms to keep the history  13 id of the calling application  14 earliest activity, ms  15 activities as JSON
+--       16 bits of what is off for a user who has not chosen
 -- Reply {'recorded'} | {'opted_out'} | {'early', created ms} | {'missing'}, also to a token from before a step-up
 --       | {'scope'} shared, but not for writing | {'ended', reason} | {'lapsed', reason}
 --       | {'unjudged', record, history} the holder is quarantined, or its context has to be judged first | {'moved'} what
@@ -50,8 +51,8 @@ if judgement then
 elseif now > h.active then
   redis.call('SETRANGE', KEYS[1], 30, struct.pack('>I6', now))
 end
-local privacy = redis.call('GET', KEYS[6])
-if privacy and #privacy > 0 and bit.band(string.byte(privacy), OPTED_OUT_OF_ACTIVITY) ~= 0 then
+local chosen = string.byte(redis.call('GET', KEYS[6]) or '')
+if bit.band(chosen or tonumber(ARGV[16]), OPTED_OUT_OF_ACTIVITY) ~= 0 then
   return {'opted_out'}
 end
 redis.call('XADD', KEYS[5], '*', 'i', event_id, 't', 'session.activity', 's', sid, 'u', h.tag, 'a', ARGV[13], 'y', ARGV[15])

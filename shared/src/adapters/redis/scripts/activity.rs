@@ -8,6 +8,7 @@ use crate::adapters::redis::keys;
 use crate::core::activity::Activity;
 use crate::core::end_reason::EndReason;
 use crate::core::id::{SessionId, UserSlot};
+use crate::core::privacy::Privacy;
 use crate::core::record::SessionRecord;
 use crate::core::risk::Commitment;
 use crate::core::time::Timestamp;
@@ -42,12 +43,13 @@ pub enum Recorded {
     Moved,
 }
 
-/// Queues activities of a session, for the application of the caller.
+/// Queues activities of a session, for the application of the caller. `defaults` hold for a user who has not chosen.
 pub fn record_activity(
     session: &SessionId,
     slot: UserSlot,
     (application_tag, application_id): ([u8; 8], &str),
     activities: &[Activity],
+    defaults: Privacy,
     writer: Writer<'_>,
     operation: &Operation,
     now: Timestamp,
@@ -71,6 +73,7 @@ pub fn record_activity(
         .arg(application_id)
         .number(earliest.millis())
         .arg(serde_json::to_string(activities).unwrap_or_default())
+        .number(defaults.bits())
 }
 
 /// Reads the reply to [`record_activity`].

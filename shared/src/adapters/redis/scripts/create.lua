@@ -7,6 +7,7 @@
 --       9 application id  10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
 --       13 limit of the device's type, or ''  14 on that limit  15 the type
 --       16 id of the event that the device was registered, or ''  17 entry for the history or ''  18 ms to keep it
+--       19 bits of what is off for a user who has not chosen
 -- Reply {'created', epoch, history, evicted…}, the history as it was before | {'repeated', epoch, history, evicted…} the
 --       same operation again, the history as it is | {'replayed', key text, evicted…}
 --       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
@@ -93,7 +94,7 @@ if existing then
   return redis.error_reply('COLLISION session id')
 end
 
-local mirror = redis.call('GET', KEYS[8]) or '\0'
+local mirror = redis.call('GET', KEYS[8]) or string.char(tonumber(ARGV[19]))
 if bit.band(fresh[25], NO_LOCATION + NO_FINGERPRINT + NO_SHARING) ~= privacy_flags(mirror) then
   return {'privacy', string.byte(mirror)}
 end

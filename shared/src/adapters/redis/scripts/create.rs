@@ -69,11 +69,12 @@ impl Limits {
 }
 
 /// Admits a session. The record's epoch is set by the script. `registration` is the id of the event that its device was
-/// registered, when that is to be told; `seen` is what the user's history learns.
+/// registered, when that is to be told; `seen` is what the user's history learns; `defaults` hold for a user who has not
+/// chosen.
 pub fn create(
     session: &SessionId,
     slot: UserSlot,
-    record: &SessionRecord,
+    (record, defaults): (&SessionRecord, Privacy),
     limits: Limits,
     registration: Option<&str>,
     operation: &Operation,
@@ -108,6 +109,7 @@ pub fn create(
         .arg(registration.unwrap_or_default())
         .arg(seen.map(Entry::encode).map_or(Vec::new(), Vec::from))
         .number(crate::limits::HISTORY_SECONDS * 1000)
+        .number(defaults.bits())
 }
 
 fn on_limit(limit: SessionLimit) -> u8 {

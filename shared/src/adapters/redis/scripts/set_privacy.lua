@@ -22,12 +22,13 @@ local function off(what)
   return bit.band(flags, what) ~= 0
 end
 
--- A fingerprint without what tells the device: version, prefix and network stay, since they bind the session.
+-- A fingerprint without what tells the device: version, prefix and network stay, since they bind the session. Without
+-- a network nothing stays.
 local function network_alone(seen)
-  return #seen >= 13 and string.sub(seen, 4, 11) ~= UNKNOWN and string.sub(seen, 1, 11) .. '\0\0' or ''
+  return #seen >= 13 and string.sub(seen, 4, 11) ~= UNKNOWN and string.sub(seen, 1, 11) .. '\0\0' or nil
 end
 
--- The attributes without what has been switched off (core/attributes.rs).
+-- The attributes without what has been switched off (core/attributes.rs). An empty one of a later release stays.
 local function stripped(bytes)
   local kept, at = {}, 1
   while at + 2 <= #bytes do
@@ -35,13 +36,13 @@ local function stripped(bytes)
     local value = string.sub(bytes, at + 3, at + 2 + length)
     at = at + 3 + length
     if off(NO_LOCATION) and (tag == 15 or tag == 9) then
-      value = ''
+      value = nil
     elseif off(NO_FINGERPRINT) and tag == 10 then
-      value = ''
+      value = nil
     elseif off(NO_FINGERPRINT) and tag == 13 then
       value = network_alone(value)
     end
-    if value ~= '' then
+    if value then
       table.insert(kept, struct.pack('>BI2', tag, #value) .. value)
     end
   end
