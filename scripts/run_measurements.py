@@ -94,7 +94,7 @@ def main():
     functions = lay_out(target)
     words = [target / PROFILE / "bench", "run", "--out", Path(arguments.out).absolute()]
     words += ["--command", command_line(arguments)]
-    words += ["--quick"] if arguments.quick else []
+    words += ["--quick"] if arguments.quick else ["--document", tools.ROOT / "docs" / "PERFORMANCE.md"]
     words += ["--only", arguments.only] if arguments.only else []
     with tempfile.TemporaryDirectory(prefix="session-bench-") as directory, Stack(directory, TESTS) as stack:
         environment = os.environ | stack.environment

@@ -37,6 +37,8 @@ pub async fn profile(spec: &EnvironmentSpec, binary: &Path, events: &[Value], ti
         let status = response["statusCode"].as_u64().unwrap_or_default();
         assert!((200..300).contains(&status), "{response}");
     }
+    let log = environment.log_text();
+    assert!(!log.contains("not ready at start"), "a store did not answer within the function's patience: {log}");
     // The profile is written as the process ends; the last answer is out, and it waits for work.
     let _ = Command::new("kill").arg("-TERM").arg(environment.pid().to_string()).status();
     let instructions =

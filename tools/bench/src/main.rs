@@ -2,7 +2,7 @@
 //! part of its work, and writes the report.
 //!
 //! ```text
-//! bench run [--quick] [--only read,cold] [--out docs/performance] [--command 'make bench']
+//! bench run [--quick] [--only read,cold] [--out FOLDER] [--document FILE] [--command 'make bench']
 //! bench section NAME [--quick] FINDINGS.json      one section; `run` gives each a process of its own
 //! bench serve … | bench load … | bench probe …     parts of sections that are processes of their own
 //! ```

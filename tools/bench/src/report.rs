@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measurement::{Findings, Measurement, Table, number};
+use crate::measurement::{Bound, Findings, Measurement, Table, number};
 use crate::plot;
 
 /// One section as it went.
@@ -14,6 +14,8 @@ pub struct Outcome {
     pub section: String,
     /// What it measures.
     pub title: String,
+    /// When it ran, of which commit, and how busy the machine was before it.
+    pub circumstances: String,
     /// How long it took.
     pub seconds: f64,
     /// Why it failed, if it did.
@@ -47,6 +49,35 @@ impl Report {
         std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")
     }
 
+    /// Puts the table of figures into a document, between its two marks.
+    pub fn write_figures(&self, document: &Path) -> std::io::Result<()> {
+        let text = std::fs::read_to_string(document)?;
+        let (begin, end) = ("<!-- figures: written by make bench -->\n", "<!-- end of figures -->");
+        let place = text.split_once(begin).and_then(|(head, rest)| Some((head, rest.split_once(end)?.1)));
+        let Some((head, tail)) = place else {
+            return Err(std::io::Error::other("the document has no place for figures"));
+        };
+        std::fs::write(document, format!("{head}{begin}{}{end}{tail}", self.figures()))
+    }
+
+    /// What is held to a bound, with the command that measures it.
+    fn figures(&self) -> String {
+        let mut text = String::from("| what | must | reach | measured | | command |\n|---|---|---|---|---|---|\n");
+        for outcome in &self.sections {
+            for one in outcome.findings.measurements.iter().filter(|one| one.must.is_some() || one.reach.is_some()) {
+                let bound = |bound: Option<Bound>| bound.map_or("–".to_owned(), Bound::text);
+                let (must, reach, value) = (bound(one.must), bound(one.reach), number(one.value));
+                let (name, unit, verdict, section) = (&one.name, &one.unit, one.verdict(), &outcome.section);
+                text += &format!("| {name} | {must} | {reach} | {value} {unit} | {verdict} | `make bench ONLY={section}` |\n");
+            }
+            if outcome.failure.is_some() {
+                let (title, section) = (&outcome.title, &outcome.section);
+                text += &format!("| {title} | | | not measured to the end | failed | `make bench ONLY={section}` |\n");
+            }
+        }
+        text
+    }
+
     fn markdown(&self) -> String {
         let mut text = String::from("# Benchmark report\n\n");
         text += &format!("Made by `{}`. What the figures mean and how they are measured stands in ", self.command);
@@ -54,25 +85,10 @@ impl Report {
         for (name, value) in &self.machine {
             text += &format!("| {name} | {value} |\n");
         }
-        let bounded = self.sections.iter().flat_map(|outcome| {
-            let held = outcome.findings.measurements.iter().filter(|one| one.must.is_some() || one.reach.is_some());
-            held.map(move |measurement| (outcome, measurement))
-        });
-        text += "\n## Held to bounds\n\n| what | must | reach | measured | | section |\n|---|---|---|---|---|---|\n";
-        for (outcome, measurement) in bounded {
-            text += &format!(
-                "| {} | {} | {} | {} {} | {} | {} |\n",
-                measurement.name,
-                measurement.must.map_or("–".to_owned(), |bound| bound.text()),
-                measurement.reach.map_or("–".to_owned(), |bound| bound.text()),
-                number(measurement.value),
-                measurement.unit,
-                measurement.verdict(),
-                outcome.section,
-            );
-        }
+        text += &format!("\n## Held to bounds\n\n{}", self.figures());
         for outcome in &self.sections {
-            text += &format!("\n## {} (`ONLY={}`, {:.0} s)\n\n", outcome.title, outcome.section, outcome.seconds);
+            text += &format!("\n## {}\n\n", outcome.title);
+            text += &format!("`make bench ONLY={}`, {:.0} s: {}.\n\n", outcome.section, outcome.seconds, outcome.circumstances);
             if let Some(failure) = &outcome.failure {
                 text += &format!("**Failed**: {}\n\n", failure.replace('\n', " "));
             }

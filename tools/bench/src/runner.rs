@@ -14,14 +14,20 @@ pub struct Options {
     quick: bool,
     only: Vec<String>,
     out: PathBuf,
+    document: Option<PathBuf>,
     command: String,
 }
 
 impl Options {
     /// Reads the arguments of `bench run`.
     pub fn parse(arguments: &[&str]) -> Self {
-        let mut options =
-            Options { quick: false, only: Vec::new(), out: "target/bench/report".into(), command: "make bench".into() };
+        let mut options = Options {
+            quick: false,
+            only: Vec::new(),
+            out: "target/bench/report".into(),
+            document: None,
+            command: "make bench".into(),
+        };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || (*words.next().unwrap_or_else(|| panic!("{word} needs a value"))).to_owned();
@@ -29,6 +35,7 @@ impl Options {
                 "--quick" => options.quick = true,
                 "--only" => options.only = names(&value()),
                 "--out" => options.out = value().into(),
+                "--document" => options.document = Some(value().into()),
                 "--command" => options.command = value(),
                 other => panic!("unknown argument: {other}"),
             }
@@ -53,8 +60,11 @@ pub fn run(options: &Options) -> ExitCode {
         .filter(|section| options.only.is_empty() || options.only.iter().any(|name| name == section.name))
         .collect();
     let begun = Instant::now();
-    let mut report =
-        Report { command: options.command.clone(), machine: machine(options.quick), sections: Vec::new() };
+    let mut report = Report { command: options.command.clone(), machine: machine(options.quick), sections: Vec::new() };
+    if !options.only.is_empty() {
+        // What is not measured again stays as it was.
+        report.sections = earlier(&options.out);
+    }
     for (number, section) in chosen.iter().enumerate() {
         let limit = section.limit(options.quick);
         println!("[{}/{}] {} (at most {} s)", number + 1, chosen.len(), section.title, limit.as_secs());
@@ -63,19 +73,32 @@ pub fn run(options: &Options) -> ExitCode {
             None => println!("      {:.0} s", outcome.seconds),
             Some(failure) => println!("      FAILED after {:.0} s: {failure}", outcome.seconds),
         }
+        report.sections.retain(|earlier| earlier.section != outcome.section);
         report.sections.push(outcome);
+        report.sections.sort_by_key(|outcome| SECTIONS.iter().position(|section| section.name == outcome.section));
         // After each section: whoever interrupts the run keeps what there is.
         report.write(&options.out).unwrap_or_else(|error| panic!("{}: {error}", options.out.display()));
     }
+    if let Some(document) = &options.document {
+        report.write_figures(document).unwrap_or_else(|error| panic!("{}: {error}", document.display()));
+    }
     println!("{}: {:.0} s in all", options.out.join("report.md").display(), begun.elapsed().as_secs_f64());
-    match report.sections.iter().any(|outcome| outcome.failure.is_some()) {
+    let ran = |outcome: &&Outcome| chosen.iter().any(|section| section.name == outcome.section);
+    match report.sections.iter().filter(ran).any(|outcome| outcome.failure.is_some()) {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     }
 }
 
+/// The sections of the report that is there.
+fn earlier(folder: &Path) -> Vec<Outcome> {
+    let found = std::fs::read(folder.join("report.json")).ok();
+    found.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok()).map(|report| report.sections).unwrap_or_default()
+}
+
 fn outcome(section: &Section, quick: bool, limit: Duration) -> Outcome {
     let file = std::env::temp_dir().join(format!("bench-{}-{}.json", std::process::id(), section.name));
+    let circumstances = circumstances();
     let begun = Instant::now();
     let result = in_a_process(section.name, quick, limit, &file);
     let seconds = begun.elapsed().as_secs_f64();
@@ -90,6 +113,7 @@ fn outcome(section: &Section, quick: bool, limit: Duration) -> Outcome {
     Outcome {
         section: section.name.to_owned(),
         title: section.title.to_owned(),
+        circumstances,
         seconds,
         failure,
         findings: found.unwrap_or_default(),
@@ -141,31 +165,35 @@ fn last_lines(text: &str) -> String {
     said
 }
 
+/// The first line that a program prints.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stderr(Stdio::null()).output().ok();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or("not found").to_owned()
+}
+
+fn circumstances() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
+    let (hour, minute, commit) = (now.hour(), now.minute(), said("git", &["rev-parse", "--short", "HEAD"]));
+    format!("{} {hour:02}:{minute:02} UTC, commit {commit}, load {load} before it", now.date())
+}
+
 /// What the figures were taken on.
 fn machine(quick: bool) -> Vec<(String, String)> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let model = model.trim_start_matches(['\t', ' ', ':']).to_owned();
     let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        text.lines().next().unwrap_or("not found").to_owned()
-    };
     let redis = std::env::var("TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-    let now = time::OffsetDateTime::now_utc();
     let mut facts = vec![
-        ("date", now.date().to_string()),
         ("machine", format!("{cores} × {model}")),
-        ("load before the run", load),
         ("kernel", said("uname", &["-r"])),
         ("rustc", said("rustc", &["--version"])),
         ("redis", said(&redis, &["--version"])),
         ("node", said("node", &["--version"])),
         ("valgrind", said("valgrind", &["--version"])),
-        ("commit", said("git", &["rev-parse", "--short", "HEAD"])),
     ];
     if quick {
         facts.push(("mode", "QUICK: small sizes, to see that everything runs; the figures mean nothing".to_owned()));

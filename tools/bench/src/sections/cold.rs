@@ -14,7 +14,7 @@ use crate::site;
 
 /// Starts get-session and hello many times.
 pub async fn run(notebook: &mut Notebook) {
-    let stack = site::stack(|stack| stack.with_tls_redis().with_moto_proxy()).await;
+    let stack = site::stack(|stack| stack.with_tls_redis()).await;
     let session = site::session(&stack, "ada").await;
     let event = site::read_event(&stack, &session.session_id);
     let spawns = notebook.size(40, 5);
@@ -61,10 +61,6 @@ pub async fn run(notebook: &mut Notebook) {
     notebook.measure(Measurement::of("cold start: processor time until ready", "ms", get_cpu).floor("hello, ms", hello_cpu));
     notebook.measure(Measurement::of("cold start: first read after ready", "ms", firsts));
 
-    let calls = calls_of_a_start(&stack).await;
-    let mut table = Table::new("Calls of one start to the local DynamoDB and KMS", &["call", "times"]);
-    calls.into_iter().for_each(|(target, count)| table.row([target, count.to_string()]));
-    notebook.table(table);
     let mut table = Table::new("Milliseconds", &["", "lowest", "p50", "p90", "highest"]);
     let names = ["hello: ready", "get-session: ready", "TLS connection", "KMS call", "hello: processor", "get-session: processor", "get-session: first read"];
     for (name, values) in names.iter().zip(&samples) {
@@ -87,16 +83,4 @@ pub async fn run(notebook: &mut Notebook) {
         logarithmic: false,
         lines: vec![line("get-session", gets), line("hello", hellos)],
     });
-}
-
-async fn calls_of_a_start(stack: &integration_tests::Stack) -> Vec<(String, u64)> {
-    let before = stack.moto_proxy().targets();
-    let get = integration_tests::Environment::spawn(site::specification(stack, "get-session")).await;
-    get.ready().await.expect("get-session starts");
-    let after = stack.moto_proxy().targets().into_iter();
-    let calls = after.map(|(target, count)| {
-        let earlier = before.get(&target).copied().unwrap_or_default();
-        (target, count - earlier)
-    });
-    calls.filter(|(_, count)| *count > 0).collect()
 }

@@ -96,6 +96,7 @@ impl Notebook {
 ///
 /// One thread serves everything: on two cores a harness of more would take turns with what it measures.
 pub fn run(name: &str, quick: bool, file: &Path) {
+    end_with_the_runner();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut notebook = Notebook { quick, findings: Findings::default(), file: file.to_owned() };
     let notebook = &mut notebook;
@@ -116,4 +117,16 @@ pub fn run(name: &str, quick: bool, file: &Path) {
         }
     });
     notebook.save();
+}
+
+/// When the run is interrupted, nobody waits for this section any more: it ends with everything it has started.
+fn end_with_the_runner() {
+    let runner = std::os::unix::process::parent_id();
+    std::thread::spawn(move || {
+        while std::os::unix::process::parent_id() == runner {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let group = format!("-{}", std::process::id());
+        let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+    });
 }

@@ -25,7 +25,7 @@ pub async fn run(notebook: &mut Notebook) {
     let event = site::read_event(&stack, &session.session_id);
     let seconds = notebook.size(4.0, 0.4);
     let mut table = Table::new(
-        "Latency from the intended start, in milliseconds",
+        "Latency from the intended start, in milliseconds (the timer of the harness adds up to one)",
         &["function", "of capacity", "requests per second", "p50", "p99", "highest"],
     );
     let mut lines = Vec::new();

@@ -1,7 +1,7 @@
 //! What each operation asks of its stores in a warm environment, counted by proxies before Redis, before DynamoDB and KMS,
 //! and before PostgreSQL.
 
-use integration_tests::{Request, Stack, Value, json};
+use integration_tests::{Environment, Request, Stack, Value, json};
 
 use super::Notebook;
 use crate::measurement::{Bound, Measurement, Table};
@@ -44,6 +44,24 @@ pub async fn run(notebook: &mut Notebook) {
     notebook.table(table);
     let figure = Measurement::new("KMS, DynamoDB and PostgreSQL on warm reads and refreshes", "calls", off_path as f64);
     notebook.measure(figure.must(Bound::Exactly(0.0)));
+    let calls = calls_of_a_start(&stack).await;
+    let unwraps = calls.iter().filter(|(target, _)| target.ends_with("Decrypt")).map(|(_, count)| *count as f64).sum();
+    notebook.measure(Measurement::new("KMS calls of a start of get-session", "", unwraps).must(Bound::Exactly(1.0)));
+    let mut table = Table::new("Calls of one start of get-session to DynamoDB and KMS", &["call", "times"]);
+    calls.into_iter().for_each(|(target, count)| table.row([target, count.to_string()]));
+    notebook.table(table);
+}
+
+async fn calls_of_a_start(stack: &Stack) -> Vec<(String, u64)> {
+    let before = stack.moto_proxy().targets();
+    let get = Environment::spawn(site::specification(stack, "get-session")).await;
+    get.ready().await.expect("get-session starts");
+    let after = stack.moto_proxy().targets().into_iter();
+    let calls = after.map(|(target, count)| {
+        let earlier = before.get(&target).copied().unwrap_or_default();
+        (target, count - earlier)
+    });
+    calls.filter(|(_, count)| *count > 0).collect()
 }
 
 #[derive(Clone, Copy)]
