@@ -68,7 +68,9 @@ impl Report {
                 let bound = |bound: Option<Bound>| bound.map_or("–".to_owned(), Bound::text);
                 let (must, reach, value) = (bound(one.must), bound(one.reach), number(one.value));
                 let (name, unit, verdict, section) = (&one.name, &one.unit, one.verdict(), &outcome.section);
-                text += &format!("| {name} | {must} | {reach} | {value} {unit} | {verdict} | `make bench ONLY={section}` |\n");
+                text += &format!(
+                    "| {name} | {must} | {reach} | {value} {unit} | {verdict} | `make bench ONLY={section}` |\n"
+                );
             }
             if outcome.failure.is_some() {
                 let (title, section) = (&outcome.title, &outcome.section);
@@ -88,7 +90,10 @@ impl Report {
         text += &format!("\n## Held to bounds\n\n{}", self.figures());
         for outcome in &self.sections {
             text += &format!("\n## {}\n\n", outcome.title);
-            text += &format!("`make bench ONLY={}`, {:.0} s: {}.\n\n", outcome.section, outcome.seconds, outcome.circumstances);
+            text += &format!(
+                "`make bench ONLY={}`, {:.0} s: {}.\n\n",
+                outcome.section, outcome.seconds, outcome.circumstances
+            );
             if let Some(failure) = &outcome.failure {
                 text += &format!("**Failed**: {}\n\n", failure.replace('\n', " "));
             }
@@ -108,7 +113,8 @@ fn figures(measurements: &[Measurement]) -> String {
     if measurements.is_empty() {
         return String::new();
     }
-    let mut text = String::from("| figure | value | lowest – highest (samples) | floors of the run | |\n|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| figure | value | lowest – highest (samples) | floors of the run | |\n|---|---|---|---|---|\n");
     for one in measurements {
         let spread = one.spread.map_or(String::new(), |spread| {
             format!("{} – {} ({})", number(spread.min), number(spread.max), spread.samples)
@@ -119,13 +125,15 @@ fn figures(measurements: &[Measurement]) -> String {
             format!("{}: {} ({} – {}){moved}", floor.name, number(middle), number(low), number(high))
         });
         let floors = floors.collect::<Vec<_>>().join("; ");
-        text += &format!("| {} | {} {} | {spread} | {floors} | {} |\n", one.name, number(one.value), one.unit, one.note);
+        text +=
+            &format!("| {} | {} {} | {spread} | {floors} | {} |\n", one.name, number(one.value), one.unit, one.note);
     }
     text
 }
 
 fn of_table(table: &Table) -> String {
-    let mut text = format!("\n{}\n\n| {} |\n|{}\n", table.title, table.columns.join(" | "), "---|".repeat(table.columns.len()));
+    let mut text =
+        format!("\n{}\n\n| {} |\n|{}\n", table.title, table.columns.join(" | "), "---|".repeat(table.columns.len()));
     for row in &table.rows {
         text += &format!("| {} |\n", row.join(" | "));
     }

@@ -45,7 +45,8 @@ impl Options {
 }
 
 fn names(list: &str) -> Vec<String> {
-    let names: Vec<String> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names: Vec<String> =
+        list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     for name in &names {
         let known: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
         assert!(known.contains(&name.as_str()), "unknown section {name}; there are {}", known.join(", "));
@@ -93,7 +94,10 @@ pub fn run(options: &Options) -> ExitCode {
 /// The sections of the report that is there.
 fn earlier(folder: &Path) -> Vec<Outcome> {
     let found = std::fs::read(folder.join("report.json")).ok();
-    found.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok()).map(|report| report.sections).unwrap_or_default()
+    found
+        .and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
+        .map(|report| report.sections)
+        .unwrap_or_default()
 }
 
 fn outcome(section: &Section, quick: bool, limit: Duration) -> Outcome {
@@ -137,8 +141,8 @@ fn in_a_process(name: &str, quick: bool, limit: Duration, file: &Path) -> Result
     let _ = std::fs::remove_file(&log);
     match ended {
         Some(true) => Ok(()),
-        Some(false) => Err(last_lines(&said)),
-        None => Err(format!("not done after {} s; {}", limit.as_secs(), last_lines(&said))),
+        Some(false) => Err(what_it_said(&said)),
+        None => Err(format!("not done after {} s; {}", limit.as_secs(), what_it_said(&said))),
     }
 }
 
@@ -155,10 +159,13 @@ fn wait(child: &mut Child, limit: Duration) -> Option<bool> {
     None
 }
 
-fn last_lines(text: &str) -> String {
+/// The message of a panic, or the last lines.
+fn what_it_said(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let from = lines.len().saturating_sub(6);
-    let mut said = lines[from..].join(" / ");
+    let panic = lines.iter().position(|line| line.contains(" panicked at "));
+    let from = panic.unwrap_or(lines.len().saturating_sub(6));
+    let shown = lines[from..].iter().take_while(|line| !line.starts_with("stack backtrace:")).take(12);
+    let mut said = shown.copied().collect::<Vec<_>>().join(" / ");
     if said.len() > 1200 {
         said.truncate(said.floor_char_boundary(1200));
     }

@@ -27,7 +27,8 @@ pub async fn run(notebook: &mut Notebook) {
     let header = lines.next().expect("a table");
     let rows: Vec<Vec<String>> = lines.filter(|row| row.iter().any(|cell| cell.contains("/s"))).collect();
     let column = |name: &str| -> Vec<f64> {
-        let place = header.iter().position(|cell| cell.contains(name)).unwrap_or_else(|| panic!("no column {name}: {text}"));
+        let place =
+            header.iter().position(|cell| cell.contains(name)).unwrap_or_else(|| panic!("no column {name}: {text}"));
         rows.iter().map(|row| row[place].trim_end_matches("/s").parse().expect("a number")).collect()
     };
     let (one, drain) = (column("1 client"), column("drain, "));

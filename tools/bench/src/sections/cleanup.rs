@@ -61,15 +61,20 @@ impl Grid {
     pub fn report(&self, notebook: &mut Notebook) {
         let Some((_, by_lapsed, by_total)) = self.fit(|cell| cell.inside) else { return };
         let figure = Measurement::new("Redis time per removed session", "µs", by_lapsed);
-        let note = "slope over the grid, by Redis' own count of time in scripts: record, index, queue, tombstone and event";
+        let note =
+            "slope over the grid, by Redis' own count of time in scripts: record, index, queue, tombstone and event";
         notebook.measure(figure.must(Bound::AtMost(5.0)).reach(Bound::AtMost(3.0)).note(note));
         if let Some((_, by_lapsed, _)) = self.fit(|cell| cell.process) {
             let figure = Measurement::new("the same, by processor time of Redis", "µs", by_lapsed);
             notebook.measure(figure.note("with the reception of commands and everything else the process does"));
         }
         let figure = Measurement::new("Redis time of a sweep per million live sessions", "µs", by_total * 1e6);
-        notebook.measure(figure.note("what the number of all sessions adds: to be compared with the sweep of 4,096 buckets itself"));
-        notebook.measure(Measurement::new("SCAN and KEYS during sweeps", "calls", self.forbidden).must(Bound::Exactly(0.0)));
+        notebook.measure(
+            figure.note("what the number of all sessions adds: to be compared with the sweep of 4,096 buckets itself"),
+        );
+        notebook.measure(
+            Measurement::new("SCAN and KEYS during sweeps", "calls", self.forbidden).must(Bound::Exactly(0.0)),
+        );
         let mut table = Table::new(
             "Sweeps over all buckets, in milliseconds",
             &["sessions", "lapsed", "inside scripts", "Redis process", "function"],
@@ -83,7 +88,12 @@ impl Grid {
         totals.dedup();
         let lines = totals.into_iter().map(|total| Line {
             name: format!("{} sessions", number(total)),
-            points: self.cells.iter().filter(|cell| cell.total == total).map(|cell| (cell.lapsed, cell.inside / 1e3)).collect(),
+            points: self
+                .cells
+                .iter()
+                .filter(|cell| cell.total == total)
+                .map(|cell| (cell.lapsed, cell.inside / 1e3))
+                .collect(),
         });
         notebook.plot(Plot {
             file: "cleanup".into(),
@@ -150,6 +160,8 @@ mod tests {
     #[test]
     fn one_total_leaves_its_share_open() {
         let cell = |lapsed: f64| Cell { total: 10.0, lapsed, inside: lapsed, process: 0.0, function: 0.0 };
-        assert!(Grid { cells: vec![cell(0.0), cell(1.0), cell(2.0)], forbidden: 0.0 }.fit(|cell| cell.inside).is_none());
+        assert!(
+            Grid { cells: vec![cell(0.0), cell(1.0), cell(2.0)], forbidden: 0.0 }.fit(|cell| cell.inside).is_none()
+        );
     }
 }

@@ -56,13 +56,24 @@ pub async fn run(notebook: &mut Notebook) {
 
     let allowed = 1.5 * median(hellos) + median(handshakes) + median(unwraps);
     let figure = Measurement::of("cold start of get-session: spawn to ready", "ms", gets).must(Bound::AtMost(allowed));
-    let figure = figure.floor("hello, ms", hellos).floor("TLS connection, ms", handshakes).floor("KMS call, ms", unwraps);
+    let figure =
+        figure.floor("hello, ms", hellos).floor("TLS connection, ms", handshakes).floor("KMS call, ms", unwraps);
     notebook.measure(figure.note("the bound is 1.5 × hello + one TLS connection + one KMS call, medians of this run"));
-    notebook.measure(Measurement::of("cold start: processor time until ready", "ms", get_cpu).floor("hello, ms", hello_cpu));
+    notebook.measure(
+        Measurement::of("cold start: processor time until ready", "ms", get_cpu).floor("hello, ms", hello_cpu),
+    );
     notebook.measure(Measurement::of("cold start: first read after ready", "ms", firsts));
 
     let mut table = Table::new("Milliseconds", &["", "lowest", "p50", "p90", "highest"]);
-    let names = ["hello: ready", "get-session: ready", "TLS connection", "KMS call", "hello: processor", "get-session: processor", "get-session: first read"];
+    let names = [
+        "hello: ready",
+        "get-session: ready",
+        "TLS connection",
+        "KMS call",
+        "hello: processor",
+        "get-session: processor",
+        "get-session: first read",
+    ];
     for (name, values) in names.iter().zip(&samples) {
         let at = |rank: f64| number(quantile_of(values, rank));
         table.row([(*name).to_owned(), at(0.0), at(0.5), at(0.9), at(1.0)]);

@@ -15,7 +15,8 @@ use crate::throttle::{SHARE_128_MB, Throttle};
 /// Runs get-session and hello in the envelope.
 pub async fn run(notebook: &mut Notebook) {
     if let Err(why) = Throttle::create(SHARE_128_MB) {
-        notebook.table(Table::new(&format!("Not measured: this machine lets nobody limit a processor ({why})"), &["-"]));
+        notebook
+            .table(Table::new(&format!("Not measured: this machine lets nobody limit a processor ({why})"), &["-"]));
         return;
     }
     let stack = site::stack(|stack| stack).await;

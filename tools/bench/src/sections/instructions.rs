@@ -77,10 +77,11 @@ struct Counts {
 async fn counts(stack: &integration_tests::Stack, function: &str, events: &[Value], many: usize) -> Counts {
     let spec = site::specification(stack, function);
     let binary = site::variable("BENCH_SYMBOLS").join(function);
-    let few = callgrind::profile(&spec, &binary, events, 1).await;
+    let few = callgrind::profile(&spec, &binary, events, 1).await.unwrap_or_else(|error| panic!("{function}: {error}"));
     // The one event of the short run is not to be repeated by the long one where each may happen once.
     let rest = if events.len() > 1 { &events[1..] } else { events };
-    let profile = callgrind::profile(&spec, &binary, rest, many).await;
+    let profile =
+        callgrind::profile(&spec, &binary, rest, many).await.unwrap_or_else(|error| panic!("{function}: {error}"));
     let each = (profile.instructions - few.instructions) / (many - 1) as f64;
     Counts { each, start: few.instructions, few, many: profile }
 }

@@ -64,6 +64,8 @@ pub async fn run(notebook: &mut Notebook) {
         logarithmic: false,
         lines: vec![line("get-session", &gets), line("hello", &hellos), line("bare GET", &bares)],
     });
+    // Nor may a runtime be dropped there.
+    std::thread::spawn(move || drop(bare)).join().expect("the thread");
     processor_time(notebook, &stack, &hello, &get, &event).await;
 }
 
@@ -84,7 +86,9 @@ async fn processor_time(notebook: &mut Notebook, stack: &Stack, hello: &Environm
     }
     let figure = Measurement::of("warm read: processor time of the function", "µs", &gets);
     notebook.measure(figure.reach(Bound::AtMost(500.0)).floor("hello, µs", &hellos));
-    notebook.measure(Measurement::of("warm read: processor time of Redis", "µs", &stores).note("one client, not pipelined"));
+    notebook.measure(
+        Measurement::of("warm read: processor time of Redis", "µs", &stores).note("one client, not pipelined"),
+    );
 }
 
 /// Microseconds of each of so many invocations, one after another.
@@ -125,7 +129,8 @@ impl Bare {
                 let (mut connection, mut found) = (own.connection.clone(), Vec::with_capacity(count));
                 for _ in 0..count {
                     let begun = Instant::now();
-                    let value: Vec<u8> = redis::cmd("GET").arg(&own.key).query_async(&mut connection).await.expect("GET");
+                    let value: Vec<u8> =
+                        redis::cmd("GET").arg(&own.key).query_async(&mut connection).await.expect("GET");
                     found.push(begun.elapsed().as_secs_f64() * 1e6);
                     assert!(value.len() > 100);
                 }

@@ -55,7 +55,10 @@ pub async fn run(notebook: &mut Notebook) {
     }
     let total = rounds * of_server;
     let figure = Measurement::of("refreshes per CPU-second, service and Redis", "/s", &rates);
-    let note = format!("server form over HTTP, {CONNECTIONS} at once, {} refreshes; every token used once", number(total as f64));
+    let note = format!(
+        "server form over HTTP, {CONNECTIONS} at once, {} refreshes; every token used once",
+        number(total as f64)
+    );
     notebook.measure(figure.must(Bound::AtLeast(3000.0)).reach(Bound::AtLeast(6000.0)).note(note));
     let figure = Measurement::of("the same in Lambda form", "/s", &lambda_rates);
     notebook.measure(figure.note("one at a time: each pays for the Runtime API and for waking both processes"));

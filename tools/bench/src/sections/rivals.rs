@@ -77,12 +77,14 @@ fn report(notebook: &mut Notebook, subjects: &[Subject]) {
         of(rival).iter().zip(of(ours)).map(|(theirs, ours)| theirs / ours).collect()
     };
     for rival in EXPRESS {
-        let figure = Measurement::of(format!("reads per CPU-second in Lambda form, over {rival}"), "×", &ratio(rival, LAMBDA));
+        let figure =
+            Measurement::of(format!("reads per CPU-second in Lambda form, over {rival}"), "×", &ratio(rival, LAMBDA));
         let figure = figure.must(Bound::AtLeast(1.3)).reach(Bound::AtLeast(1.6));
         notebook.measure(figure.floor("rival, µs per read", &of(rival)));
     }
     for rival in EXPRESS.into_iter().chain(TOWER) {
-        let figure = Measurement::of(format!("reads per CPU-second as a server, over {rival}"), "×", &ratio(rival, SERVER));
+        let figure =
+            Measurement::of(format!("reads per CPU-second as a server, over {rival}"), "×", &ratio(rival, SERVER));
         notebook.measure(figure.floor("rival, µs per read", &of(rival)));
     }
     notebook.table(table);
@@ -122,7 +124,10 @@ async fn subjects(stack: &Stack) -> Vec<Subject> {
     let session = site::session(stack, "read-alone").await;
     let event = site::read_event(stack, &session.session_id);
     add(LAMBDA, Reader::Function { environment: site::environment(stack, "get-session").await, event: event.clone() });
-    add("a Lambda function that does nothing", Reader::Function { environment: site::environment(stack, site::HELLO).await, event });
+    add(
+        "a Lambda function that does nothing",
+        Reader::Function { environment: site::environment(stack, site::HELLO).await, event },
+    );
     found
 }
 

@@ -16,9 +16,8 @@ struct Cost {
 
 /// Counts round trips and calls.
 pub async fn run(notebook: &mut Notebook) {
-    let builder = |stack: integration_tests::StackBuilder| {
-        stack.with_redis_proxy().with_moto_proxy().with_database_proxy()
-    };
+    let builder =
+        |stack: integration_tests::StackBuilder| stack.with_redis_proxy().with_moto_proxy().with_database_proxy();
     let stack = site::stack(builder).await;
     let repetitions = notebook.size(50, 5);
     let mut table = Table::new(
@@ -102,7 +101,8 @@ async fn costs(stack: &Stack, operation: Operation, repetitions: usize) -> Vec<C
     let mut version = 1;
     for number in 0..repetitions + 2 {
         let app = &stack.app;
-        let change = |tag: &str| app.request("PUT", &path).header("if-match", tag).json(&json!({ "data": site::data() }));
+        let change =
+            |tag: &str| app.request("PUT", &path).header("if-match", tag).json(&json!({ "data": site::data() }));
         let refresh = |token: &str, client: Value| {
             let body = json!({ "refreshToken": token, "client": client });
             app.request("POST", &format!("{path}/refresh")).json(&body)

@@ -22,7 +22,8 @@ struct Size {
     bytes: f64,
     reads: Vec<f64>,
     bares: Vec<f64>,
-    instructions: Option<f64>,
+    /// Counted at both ends.
+    instructions: Option<Result<f64, String>>,
 }
 
 /// Measures at every number of sessions that the memory of the machine allows.
@@ -45,7 +46,8 @@ pub async fn run(notebook: &mut Notebook) {
         bytes += site::redis_memory(&mut connection, "used_memory").await - before;
         loaded = total;
         read_some(&stack, &ids).await;
-        let probed = workers::finish(&stack, &probe::arguments(&stack.app.id, total, notebook.size(48_000, 1_600))).await;
+        let probed =
+            workers::finish(&stack, &probe::arguments(&stack.app.id, total, notebook.size(48_000, 1_600))).await;
         let pairs: Vec<(f64, f64)> = probed.lines().map(pair).collect();
         let last = totals.last() == Some(&total) || total == totals[0];
         let instructions = if last { Some(instructions(&stack, &ids, notebook.size(EVENTS, 11)).await) } else { None };
@@ -61,6 +63,10 @@ pub async fn run(notebook: &mut Notebook) {
     }
     sizes_report(notebook, &sizes);
     grid.report(notebook);
+    // Only now: everything else is in the report.
+    for counted in sizes.iter().filter_map(|size| size.instructions.as_ref()) {
+        assert!(counted.is_ok(), "{counted:?}");
+    }
 }
 
 /// Bytes of sessions that tell nothing of their client.
@@ -71,7 +77,9 @@ async fn plain(notebook: &mut Notebook, stack: &Stack) {
     load(stack, 0, count, Shape::Plain).await;
     let bytes = (site::redis_memory(&mut connection, "used_memory").await - before) / count as f64;
     let name = format!("bytes per session without client, at {}", number(count as f64));
-    notebook.measure(Measurement::new(name, "B", bytes).note("the same data, three per user, no address and no user agent"));
+    notebook.measure(
+        Measurement::new(name, "B", bytes).note("the same data, three per user, no address and no user agent"),
+    );
     redis::cmd("FLUSHALL").arg("SYNC").exec_async(&mut connection).await.expect("FLUSHALL");
 }
 
@@ -87,7 +95,7 @@ fn sizes_report(notebook: &mut Notebook, sizes: &[Size]) {
     let bare = median(&last.bares) / median(&first.bares);
     let figure = figure.must(Bound::AtMost(2.0)).reach(Bound::AtMost(1.6));
     notebook.measure(figure.note(format!("a bare GET grows {}-fold in the same run", number(bare))));
-    if let (Some(few), Some(many)) = (first.instructions, last.instructions) {
+    if let (Some(Ok(few)), Some(Ok(many))) = (&first.instructions, &last.instructions) {
         let change = (many / few - 1.0).abs() * 100.0;
         let figure = Measurement::new(format!("instructions per read, change {growth}"), "%", change);
         notebook.measure(figure.must(Bound::AtMost(1.0)));
@@ -97,7 +105,11 @@ fn sizes_report(notebook: &mut Notebook, sizes: &[Size]) {
         &["sessions", "bytes per session", "µs of Redis per read", "µs of Redis per GET", "instructions of a read"],
     );
     for size in sizes {
-        let instructions = size.instructions.map_or("–".to_owned(), number);
+        let instructions = size
+            .instructions
+            .as_ref()
+            .and_then(|counted| counted.as_ref().ok())
+            .map_or("–".to_owned(), |count| number(*count));
         let (reads, bares) = (number(median(&size.reads)), number(median(&size.bares)));
         table.row([number(size.total as f64), number(size.bytes), reads, bares, instructions]);
     }
@@ -112,7 +124,10 @@ fn sizes_report(notebook: &mut Notebook, sizes: &[Size]) {
         x: "sessions".into(),
         y: "µs per command".into(),
         logarithmic: true,
-        lines: vec![line("read (MGET record epoch)", |size| median(&size.reads)), line("bare GET", |size| median(&size.bares))],
+        lines: vec![
+            line("read (MGET record epoch)", |size| median(&size.reads)),
+            line("bare GET", |size| median(&size.bares)),
+        ],
     });
     notebook.plot(Plot {
         file: "bytes".into(),
@@ -138,13 +153,13 @@ async fn read_some(stack: &Stack, ids: &[String]) {
     }
 }
 
-async fn instructions(stack: &Stack, ids: &[String], many: usize) -> f64 {
+async fn instructions(stack: &Stack, ids: &[String], many: usize) -> Result<f64, String> {
     let events: Vec<_> = ids.iter().take(many).map(|id| site::read_event(stack, id)).collect();
     let spec = site::specification(stack, "get-session");
     let binary = site::variable("BENCH_SYMBOLS").join("get-session");
-    let few = callgrind::profile(&spec, &binary, &events[..1], 1).await;
-    let rest = callgrind::profile(&spec, &binary, &events, many).await;
-    (rest.instructions - few.instructions) / (many - 1) as f64
+    let few = callgrind::profile(&spec, &binary, &events[..1], 1).await?;
+    let rest = callgrind::profile(&spec, &binary, &events, many).await?;
+    Ok((rest.instructions - few.instructions) / (many - 1) as f64)
 }
 
 fn pair(line: &str) -> (f64, f64) {

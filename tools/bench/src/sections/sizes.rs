@@ -28,7 +28,9 @@ pub async fn run(notebook: &mut Notebook) {
     let figure = Measurement::new("largest hot binary, stripped", "MB", largest.0);
     notebook.measure(figure.must(Bound::AtMost(5.0)).reach(Bound::AtMost(3.5)).note(largest.2));
     let figure = Measurement::new("the same, compressed", "MB", largest.1);
-    notebook.measure(figure.must(Bound::AtMost(2.5)).reach(Bound::AtMost(1.6)).note("gzip -9, as good as the zip that is deployed"));
+    notebook.measure(
+        figure.must(Bound::AtMost(2.5)).reach(Bound::AtMost(1.6)).note("gzip -9, as good as the zip that is deployed"),
+    );
     notebook.table(table);
 
     let stack = site::stack(|stack| stack).await;

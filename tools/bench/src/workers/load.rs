@@ -11,6 +11,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
+use shared::adapters::redis::keys;
+use shared::adapters::redis::scripts::{self, Limits, Operation};
 use shared::clock;
 use shared::core::application::Application;
 use shared::core::attributes::Attributes;
@@ -25,8 +27,6 @@ use shared::core::record::{Header, SessionRecord, State};
 use shared::core::risk::history::{Entry, History};
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
-use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Limits, Operation};
 use shared::limits::HISTORY_SECONDS;
 use shared::service::runtime::{Service, operation};
 use shared::service::{authenticate, session_data};
@@ -73,7 +73,9 @@ impl Order {
 
     /// Reads them.
     pub fn parse(arguments: &[&str]) -> Self {
-        let [application, first, count, shape] = arguments else { panic!("usage: bench load APPLICATION FIRST COUNT SHAPE") };
+        let [application, first, count, shape] = arguments else {
+            panic!("usage: bench load APPLICATION FIRST COUNT SHAPE")
+        };
         let shape = match *shape {
             "usual" => Shape::Usual,
             "plain" => Shape::Plain,
@@ -321,7 +323,8 @@ async fn taken(connection: &mut MultiplexedConnection, made: &[Made]) -> BTreeMa
     let mut scores = Vec::new();
     for one in made {
         let id = one.session.key_text();
-        let score: Option<f64> = redis::cmd("ZSCORE").arg(&queue).arg(&id).query_async(connection).await.expect("ZSCORE");
+        let score: Option<f64> =
+            redis::cmd("ZSCORE").arg(&queue).arg(&id).query_async(connection).await.expect("ZSCORE");
         scores.push(score);
         redis::cmd("ZREM").arg(&queue).arg(&id).exec_async(connection).await.expect("ZREM");
     }
