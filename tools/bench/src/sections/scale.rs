@@ -1,7 +1,10 @@
 //! What sessions cost as they get more: bytes in Redis, processor time of Redis per read, instructions of the function, and
 //! cleanup. One Redis grows from size to size.
 
+use std::collections::BTreeMap;
+
 use integration_tests::Stack;
+use redis::aio::MultiplexedConnection;
 
 use super::{Notebook, cleanup};
 use crate::callgrind;
@@ -45,6 +48,9 @@ pub async fn run(notebook: &mut Notebook) {
         let ids = load(&stack, loaded, total - loaded, Shape::Usual).await;
         bytes += site::redis_memory(&mut connection, "used_memory").await - before;
         loaded = total;
+        if total == *totals.last().expect("sizes") || total == 1_000_000 {
+            kinds(notebook, &mut connection, total).await;
+        }
         read_some(&stack, &ids).await;
         let probed =
             workers::finish(&stack, &probe::arguments(&stack.app.id, total, notebook.size(48_000, 1_600))).await;
@@ -81,6 +87,47 @@ async fn plain(notebook: &mut Notebook, stack: &Stack) {
         Measurement::new(name, "B", bytes).note("the same data, three per user, no address and no user agent"),
     );
     redis::cmd("FLUSHALL").arg("SYNC").exec_async(&mut connection).await.expect("FLUSHALL");
+}
+
+/// Where the bytes are: keys by their first letter, by a sample of all.
+async fn kinds(notebook: &mut Notebook, connection: &mut MultiplexedConnection, total: u64) {
+    let mut found: BTreeMap<char, (f64, f64)> = BTreeMap::new();
+    let (mut cursor, mut sampled) = (0_u64, 0.0);
+    while sampled < 20_000.0 {
+        let reply = redis::cmd("SCAN").arg(cursor).arg("COUNT").arg(1000).query_async(connection).await;
+        let (next, names): (u64, Vec<String>) = reply.expect("SCAN");
+        let mut pipeline = redis::pipe();
+        for name in &names {
+            pipeline.cmd("MEMORY").arg("USAGE").arg(name).arg("SAMPLES").arg(0);
+        }
+        let sizes: Vec<f64> = pipeline.query_async(connection).await.expect("MEMORY USAGE");
+        for (name, size) in names.iter().zip(sizes) {
+            let kind = found.entry(name.chars().next().unwrap_or('?')).or_default();
+            *kind = (kind.0 + 1.0, kind.1 + size);
+        }
+        sampled += names.len() as f64;
+        cursor = next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    let keys: f64 = redis::cmd("DBSIZE").query_async(connection).await.expect("DBSIZE");
+    let title = format!("Where the bytes of {} sessions are, by a sample of the keys", number(total as f64));
+    let mut table = Table::new(&title, &["keys", "keys per session", "bytes per key", "bytes per session"]);
+    for (kind, (count, bytes)) in found {
+        let name = match kind {
+            's' => "s: records",
+            'u' => "u: indexes of users",
+            'x' => "x: expiry queues",
+            'h' => "h: histories of users",
+            'o' => "o: outboxes",
+            _ => "others",
+        };
+        let per_session = count / sampled * keys / total as f64;
+        let each = bytes / count;
+        table.row([name.to_owned(), format!("{per_session:.3}"), number(each), number(each * per_session)]);
+    }
+    notebook.table(table);
 }
 
 fn sizes_report(notebook: &mut Notebook, sizes: &[Size]) {
