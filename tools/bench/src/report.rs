@@ -139,3 +139,58 @@ fn of_table(table: &Table) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measurement::{Line, Plot};
+
+    fn report() -> Report {
+        let figure =
+            Measurement::of("reads", "×", &[1.0, 1.2, 1.4]).must(Bound::AtMost(1.5)).floor("bare", &[2.0, 4.0]);
+        let line = Line { name: "a line".into(), points: vec![(1.0, 2.0), (10.0, 30.0)] };
+        let plot = |file: &str, logarithmic| Plot {
+            file: file.into(),
+            title: "A plot".into(),
+            x: "x".into(),
+            y: "y".into(),
+            logarithmic,
+            lines: vec![line.clone()],
+        };
+        let findings =
+            Findings { measurements: vec![figure], tables: vec![], plots: vec![plot("one", false), plot("two", true)] };
+        let outcome = |section: &str, failure: Option<&str>, findings| Outcome {
+            section: section.into(),
+            title: section.into(),
+            circumstances: "today".into(),
+            seconds: 1.0,
+            failure: failure.map(str::to_owned),
+            findings,
+        };
+        let sections = vec![outcome("read", None, findings), outcome("cold", Some("it broke"), Findings::default())];
+        Report { command: "make bench".into(), machine: Vec::new(), sections }
+    }
+
+    #[test]
+    fn a_report_has_figures_failures_void_floors_and_pictures() {
+        let folder = std::env::temp_dir().join(format!("bench-report-{}", std::process::id()));
+        report().write(&folder).expect("it is written");
+        let text = std::fs::read_to_string(folder.join("report.md")).expect("Markdown");
+        assert!(text.contains("| reads | ≤ 1.50 | – | 1.20 × | kept | `make bench ONLY=read` |"), "{text}");
+        assert!(text.contains("**Failed**: it broke") && text.contains("not measured to the end"), "{text}");
+        assert!(text.contains("void"), "{text}");
+        let json = std::fs::read(folder.join("report.json")).expect("JSON");
+        assert_eq!(serde_json::from_slice::<Report>(&json).expect("a report").sections.len(), 2);
+        for file in ["one.svg", "two.svg"] {
+            assert!(std::fs::read_to_string(folder.join(file)).expect("a picture").contains("a line"));
+        }
+        let document = folder.join("document.md");
+        let marks = "<!-- figures: written by make bench -->\nold\n<!-- end of figures -->\nafter\n";
+        std::fs::write(&document, format!("before\n{marks}")).expect("a document");
+        report().write_figures(&document).expect("it has a place");
+        let text = std::fs::read_to_string(&document).expect("the document");
+        assert!(text.starts_with("before\n") && text.ends_with("after\n") && text.contains("| reads |"), "{text}");
+        assert!(!text.contains("old"), "{text}");
+        std::fs::remove_dir_all(&folder).expect("it goes");
+    }
+}

@@ -165,7 +165,7 @@ fn what_it_said(text: &str) -> String {
     let panic = lines.iter().position(|line| line.contains(" panicked at "));
     let from = panic.unwrap_or(lines.len().saturating_sub(6));
     let shown = lines[from..].iter().take_while(|line| !line.starts_with("stack backtrace:")).take(12);
-    let mut said = shown.copied().collect::<Vec<_>>().join(" / ");
+    let mut said = shown.map(|line| without_folders(line)).collect::<Vec<_>>().join(" / ");
     if said.len() > 1200 {
         said.truncate(said.floor_char_boundary(1200));
     }
@@ -187,6 +187,15 @@ fn circumstances() -> String {
     format!("{} {hour:02}:{minute:02} UTC, commit {commit}, load {load} before it", now.date())
 }
 
+/// A line whose absolute paths are cut to their last two names: the report is published.
+fn without_folders(line: &str) -> String {
+    let short = |word: &str| match word.starts_with('/') {
+        true => word.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/"),
+        false => word.to_owned(),
+    };
+    line.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
 /// What the figures were taken on.
 fn machine(quick: bool) -> Vec<(String, String)> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -206,4 +215,23 @@ fn machine(quick: bool) -> Vec<(String, String)> {
         facts.push(("mode", "QUICK: small sizes, to see that everything runs; the figures mean nothing".to_owned()));
     }
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_by_its_panic_and_names_no_folder() {
+        let said = "warming up\nthread 'main' (7) panicked at /somewhere/of/mine/src/lib.rs:3:9:\nno such thing\nstack backtrace:\n  1: x";
+        assert_eq!(what_it_said(said), "thread 'main' (7) panicked at src/lib.rs:3:9: / no such thing");
+        assert_eq!(what_it_said("one\n\ntwo"), "one / two");
+    }
+
+    #[test]
+    fn arguments_are_read_and_unknown_sections_refused() {
+        let options = Options::parse(&["--quick", "--only", "read, cold", "--out", "somewhere"]);
+        assert!(options.quick && options.only == ["read", "cold"] && options.out == Path::new("somewhere"));
+        assert!(std::panic::catch_unwind(|| Options::parse(&["--only", "nothing"])).is_err());
+    }
 }

@@ -15,7 +15,7 @@ use crate::workers::load::{Order, Shape};
 use crate::workers::{self, probe};
 
 /// What a session takes at most while it is loaded, for the estimate of memory.
-const BYTES_EXPECTED: u64 = 600;
+const BYTES_EXPECTED: u64 = 900;
 const BYTES_LEFT_ALONE: u64 = 2 << 30;
 const EVENTS: usize = 101;
 

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
+use serde_json::Map;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Limits, Operation};
 use shared::clock;
@@ -27,6 +28,7 @@ use shared::core::record::{Header, SessionRecord, State};
 use shared::core::risk::history::{Entry, History};
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
+use shared::core::user_agent;
 use shared::limits::HISTORY_SECONDS;
 use shared::service::runtime::{Service, operation};
 use shared::service::{authenticate, session_data};
@@ -145,6 +147,8 @@ struct Maker {
     application: Arc<Application>,
     rules: Effective,
     client: ClientContext,
+    device_type: Option<String>,
+    data: Map<String, serde_json::Value>,
     shape: Shape,
     now: Timestamp,
 }
@@ -171,7 +175,10 @@ impl Maker {
                 ..ClientContext::default()
             },
         };
-        Maker { service, application, rules, client, shape, now: clock::now() }
+        let parsed = client.user_agent.as_deref().map(user_agent::parse).unwrap_or_default();
+        let device_type = parsed.device_type.map(|kind| kind.as_str().to_owned());
+        let data = site::data().as_object().cloned().expect("an object");
+        Maker { service, application, rules, client, device_type, data, shape, now: clock::now() }
     }
 
     /// What `create_session` makes of the same request.
@@ -182,18 +189,16 @@ impl Maker {
         let tokens = service.keys.ring(Purpose::Token).await.expect("the ring");
         let (mac_key_id, _) = tokens.active(KeyUse::Mac, now).expect("a key");
         let operation = operation(&Actor::Application, "bench", now).expect("an operation");
-        let data = site::data().as_object().cloned().expect("an object");
-        let sealed = session_data::seal(service, session, 1, &data, now).await.expect("it is sealed").bytes;
+        let sealed = session_data::seal(service, session, 1, &self.data, now).await.expect("it is sealed").bytes;
         let digests = self.client.digests(routing, &session, application.policy.finest_bits());
         let timeouts = self.rules.timeouts(None, None).expect("the policy's own");
         let fingerprint = Fingerprint::of(&self.client, routing, &session, self.rules.binding.bits());
         let sighting = self.client.sighting(routing, slot.tag);
         let seen = Entry::of(sighting, None, true, now);
-        let parsed = self.client.user_agent.as_deref().map(shared::core::user_agent::parse).unwrap_or_default();
         let mut attributes = Attributes {
             user_id: user.as_str().to_owned(),
             application_id: application.application_id.clone(),
-            device_type: parsed.device_type.map(|kind| kind.as_str().to_owned()),
+            device_type: self.device_type.clone(),
             address_prefix: self.client.address_prefix(),
             user_agent: self.client.user_agent.clone(),
             ..Attributes::default()
