@@ -23,7 +23,7 @@ pub async fn run(notebook: &mut Notebook) {
     let creations: Vec<Value> =
         (0..many + 1).map(|number| site::event(&stack, "POST", "/sessions", Some(&create_body(number)), &[])).collect();
 
-    let hello = counts(&stack, site::HELLO, &[read.clone()], many).await;
+    let hello = counts(&stack, site::HELLO, std::slice::from_ref(&read), many).await;
     let mut table = Table::new(
         "Instructions, in thousands",
         &["function", "per warm invocation", "over hello", "start and first invocation, less an empty program"],

@@ -28,7 +28,7 @@ enum Reader {
     /// Over HTTP, with a path and a header per connection.
     Http { server: Server, requests: Vec<(String, &'static str, String)> },
     /// A Lambda function with its event.
-    Function { environment: Environment, event: Value },
+    Function { environment: Box<Environment>, event: Value },
 }
 
 const EXPRESS: [&str; 2] = ["express-session, default", "express-session, best"];
@@ -123,11 +123,10 @@ async fn subjects(stack: &Stack) -> Vec<Subject> {
     add(SERVER, Reader::Http { server, requests });
     let session = site::session(stack, "read-alone").await;
     let event = site::read_event(stack, &session.session_id);
-    add(LAMBDA, Reader::Function { environment: site::environment(stack, "get-session").await, event: event.clone() });
-    add(
-        "a Lambda function that does nothing",
-        Reader::Function { environment: site::environment(stack, site::HELLO).await, event },
-    );
+    for (name, function) in [(LAMBDA, "get-session"), ("a Lambda function that does nothing", site::HELLO)] {
+        let environment = Box::new(site::environment(stack, function).await);
+        add(name, Reader::Function { environment, event: event.clone() });
+    }
     found
 }
 

@@ -98,8 +98,8 @@ async fn costs(stack: &Stack, operation: Operation, repetitions: usize) -> Vec<C
     let mut costs = Vec::new();
     let mut session = site::session(stack, "counted").await;
     let path = format!("/sessions/{}", session.session_id);
-    let mut version = 1;
     for number in 0..repetitions + 2 {
+        let version = number + 1;
         let app = &stack.app;
         let change =
             |tag: &str| app.request("PUT", &path).header("if-match", tag).json(&json!({ "data": site::data() }));
@@ -128,7 +128,6 @@ async fn costs(stack: &Stack, operation: Operation, repetitions: usize) -> Vec<C
             }
         };
         let (answer, cost) = counted(stack, request).await;
-        version += 1;
         if let Some(token) = answer["refreshToken"].as_str().filter(|_| !matches!(operation.kind, Kind::Create)) {
             token.clone_into(&mut session.refresh_token);
         }
