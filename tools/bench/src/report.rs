@@ -185,12 +185,12 @@ mod tests {
             assert!(std::fs::read_to_string(folder.join(file)).expect("a picture").contains("a line"));
         }
         let document = folder.join("document.md");
-        let marks = "<!-- figures: written by make bench -->\nold\n<!-- end of figures -->\nafter\n";
+        let marks = "<!-- figures: written by make bench -->\nstale figures\n<!-- end of figures -->\nafter\n";
         std::fs::write(&document, format!("before\n{marks}")).expect("a document");
         report().write_figures(&document).expect("it has a place");
         let text = std::fs::read_to_string(&document).expect("the document");
         assert!(text.starts_with("before\n") && text.ends_with("after\n") && text.contains("| reads |"), "{text}");
-        assert!(!text.contains("old"), "{text}");
+        assert!(!text.contains("stale"), "{text}");
         std::fs::remove_dir_all(&folder).expect("it goes");
     }
 }
