@@ -17,12 +17,12 @@ pub async fn run(notebook: &mut Notebook) {
         .env("BENCH_ROUNDS", rounds.to_string())
         .env("BENCH_BINARY", settings::functions_dir().join("write-audit"))
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
         .await
         .expect("the program runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "the program ended with {}\n{text}", output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the program ended with {}\n{text}{said}", output.status);
     let mut lines = text.lines().filter(|line| line.starts_with('|')).map(cells);
     let header = lines.next().expect("a table");
     let rows: Vec<Vec<String>> = lines.filter(|row| row.iter().any(|cell| cell.contains("/s"))).collect();

@@ -32,7 +32,8 @@ pub fn command(stack: &Stack, arguments: &[String]) -> Command {
 
 /// Runs a worker that ends by itself, and returns what it prints.
 pub async fn finish(stack: &Stack, arguments: &[String]) -> String {
-    let output = command(stack, arguments).stderr(Stdio::inherit()).output().await.expect("a worker");
-    assert!(output.status.success(), "a worker ended with {}", output.status);
+    let output = command(stack, arguments).output().await.expect("a worker");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "a worker ended with {}\n{said}", output.status);
     String::from_utf8(output.stdout).expect("text")
 }
