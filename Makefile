@@ -1,6 +1,6 @@
 # Everything runs on this machine: no container, no account. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo bench-audit simulate fuzz test check unit lint-template screenshots clean-dev
+.PHONY: help dev demo bench bench-quick bench-audit simulate fuzz test check unit lint-template screenshots clean-dev
 
 PORT ?= 9000
 PYTHON := .dev/venv/bin/python
@@ -15,6 +15,14 @@ dev: ## Run the service on 127.0.0.1:$(PORT) until Ctrl-C; .dev/env gets a key
 
 demo: ## Fill a running make dev with a day of traffic; SEED=…, SESSIONS=…
 	@DEMO_SEED=$(SEED) DEMO_SESSIONS=$(SESSIONS) exec $(PYTHON) scripts/run_demo.py
+
+bench: ## Measure everything and write OUT, docs/performance by default; ONLY=read,cold chooses sections
+	@python3 scripts/install.py services bench rust
+	@exec $(PYTHON) scripts/run_measurements.py --only '$(ONLY)' --out '$(or $(OUT),docs/performance)'
+
+bench-quick: ## The same with a fraction of the sizes, to see that it runs: target/bench/report; ONLY=…
+	@python3 scripts/install.py services bench rust
+	@exec $(PYTHON) scripts/run_measurements.py --quick --only '$(ONLY)' --out target/bench/report
 
 bench-audit: ## How fast the audit drains, against a bare COPY in the same run
 	@python3 scripts/install.py services rust

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Installs what is missing on a Debian 12 machine: nothing is touched that is already there.
 
-    python3 scripts/install.py services | watch | template | clients | browser | rust ...
+    python3 scripts/install.py services | watch | template | clients | browser | bench | rust ...
 
 services  Redis, PostgreSQL, libfaketime, OpenSSL, strace; moto and boto3 in .dev/venv
 watch     cargo-lambda in .dev/venv
 template  the SAM command line and cfn-lint in .dev/venv-template
 clients   Node.js and npm; the OAuth clients of tests/clients in .dev/clients
 browser   Chromium; what drives it for tests/browser in .dev/browser
+bench     valgrind, strip and gzip; Node.js and npm; the session server that is measured beside ours, in .dev/express
 rust      checks for cargo, rustfmt, clippy and a linker; installs Node.js with npm (the build embeds a library of the
           registry in the console) and cargo-nextest
 """
@@ -122,9 +123,9 @@ def missing_node():
     return [name for program, name in (("node", "nodejs"), ("npm", "npm")) if shutil.which(program) is None]
 
 
-def install_modules(name, folder):
-    """Installs the pinned packages of tests/NAME, once per content of its lists."""
-    lists = [tools.ROOT / "tests" / name / listed for listed in ("package.json", "package-lock.json")]
+def install_modules(source, folder):
+    """Installs the pinned packages of a folder, once per content of its lists."""
+    lists = [tools.ROOT / source / listed for listed in ("package.json", "package-lock.json")]
     mark = folder / ".installed"
     digest = hashlib.sha256(b"".join(listed.read_bytes() for listed in lists)).hexdigest()
     if mark.exists() and mark.read_text() == digest:
@@ -132,7 +133,7 @@ def install_modules(name, folder):
     folder.mkdir(exist_ok=True)
     for listed in lists:
         shutil.copy(listed, folder)
-    with step(f"install tests/{name}/package-lock.json"):
+    with step(f"install {source}/package-lock.json"):
         npm = ["npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"]
         try:
             run(npm, "npm")
@@ -143,12 +144,19 @@ def install_modules(name, folder):
 
 def clients():
     install_packages(missing_node())
-    install_modules("clients", tools.CLIENTS)
+    install_modules("tests/clients", tools.CLIENTS)
 
 
 def browser():
     install_packages(missing_node() + ([] if os.path.exists("/usr/bin/chromium") else ["chromium"]))
-    install_modules("browser", tools.BROWSER)
+    install_modules("tests/browser", tools.BROWSER)
+
+
+def bench():
+    wanted = {"valgrind": "valgrind", "callgrind_annotate": "valgrind", "strip": "binutils", "gzip": "gzip"}
+    missing = {package for program, package in wanted.items() if shutil.which(program) is None}
+    install_packages(missing_node() + sorted(missing))
+    install_modules("tools/bench/rivals/express", tools.EXPRESS)
 
 
 def rust():
@@ -164,7 +172,15 @@ def rust():
                 raise Problem("cargo-nextest was not installed; see above, or install it by hand")
 
 
-GROUPS = {"services": services, "watch": watch, "template": template, "clients": clients, "browser": browser, "rust": rust}
+GROUPS = {
+    "services": services,
+    "watch": watch,
+    "template": template,
+    "clients": clients,
+    "browser": browser,
+    "bench": bench,
+    "rust": rust,
+}
 
 
 def main():

@@ -13,6 +13,7 @@ SERVICES_VENV = DEV / "venv"
 TEMPLATE_VENV = DEV / "venv-template"
 CLIENTS = DEV / "clients"
 BROWSER = DEV / "browser"
+EXPRESS = DEV / "express"
 
 
 def redis_server():

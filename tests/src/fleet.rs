@@ -74,6 +74,11 @@ impl Fleet {
         self.occupy(function, &slot).await
     }
 
+    /// What the environment of a function with this index is made of.
+    pub fn specification(&self, function: &str, index: usize) -> EnvironmentSpec {
+        (self.factory)(function, index)
+    }
+
     /// The running environments of a function.
     pub fn running(&self, function: &str) -> Vec<Arc<Environment>> {
         self.pool(function).iter().filter_map(|slot| slot.running()).collect()
