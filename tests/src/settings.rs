@@ -8,6 +8,7 @@
 //! | `TEST_REDIS_CLUSTER_URLS` | nodes of a shared Redis Cluster, separated by commas | none |
 //! | `TEST_DATABASE_ADMIN_URL` | PostgreSQL URL of a role that may create databases | none |
 //! | `TEST_DATABASE_CA_FILE` | authority of that server's certificate | none |
+//! | `TEST_POSTGRES_BIN` | folder of PostgreSQL's programs, for servers that a fault may stop | the path |
 //! | `TEST_MOTO_URL` | moto server (DynamoDB and KMS) | none |
 //! | `TEST_CLIENTS_DIR` | folder of the `node_modules` that the standard clients use | `../.dev/clients` beside this package |
 //! | `TEST_BROWSER_DIR` | folder of the `node_modules` that the browser tests use | `../.dev/browser` beside this package |
@@ -66,6 +67,11 @@ pub fn redis_cluster_urls() -> Vec<String> {
 /// PostgreSQL as a role that may create databases.
 pub fn database_admin_url() -> String {
     required("TEST_DATABASE_ADMIN_URL")
+}
+
+/// Folder of PostgreSQL's programs; empty for those on the path.
+pub fn postgres_bin() -> PathBuf {
+    std::env::var_os("TEST_POSTGRES_BIN").map_or_else(PathBuf::new, PathBuf::from)
 }
 
 /// Authority of the PostgreSQL server's certificate.
