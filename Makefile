@@ -1,6 +1,6 @@
 # Everything runs on this machine: no container, no account. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo bench-audit test check unit lint-template screenshots clean-dev
+.PHONY: help dev demo bench-audit chaos test check unit lint-template screenshots clean-dev
 
 PORT ?= 9000
 PYTHON := .dev/venv/bin/python
@@ -19,6 +19,10 @@ demo: ## Fill a running make dev with a day of traffic; SEED=…, SESSIONS=…
 bench-audit: ## How fast the audit drains, against a bare COPY in the same run
 	@python3 scripts/install.py services rust
 	@exec $(PYTHON) scripts/run_bench.py audit-bench write-audit
+
+chaos: ## Try the fault table out on real processes and write docs/CHAOS.md; ONLY=F-01,F-05, CHAOS_SEED=…
+	@python3 scripts/install.py services rust
+	@exec $(PYTHON) scripts/run_chaos.py
 
 test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
 	@python3 scripts/install.py services template clients browser rust

@@ -38,7 +38,7 @@ async fn main() -> std::process::ExitCode {
     }
     let broken: Vec<&str> = results.iter().filter(|result| result.is_broken()).map(|result| result.row.id).collect();
     if broken.is_empty() {
-        println!("{} faults, every promise kept", results.len());
+        println!("{} tried out, every promise kept", results.len());
         return std::process::ExitCode::SUCCESS;
     }
     println!("broken: {}", broken.join(", "));

@@ -8,7 +8,7 @@ use crate::tally::Observed;
 use crate::trial::{Context, said};
 
 /// A fault that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A row with what came of it.
 pub struct Outcome {

@@ -115,6 +115,20 @@ impl Tally {
         phase.and_then(|(_, phase)| phase.answers.get(label)).copied().unwrap_or_default()
     }
 
+    /// A fault that no request should notice. A busy machine times out by itself now and then: more than three refusals
+    /// in a hundred are no accident.
+    pub fn expect_served(&self, name: &str, what: &str) {
+        let refused = self.count(name, "503");
+        let all = {
+            let inner = self.inner.lock().unwrap();
+            let phase = inner.phases.iter().find(|(phase, _)| *phase == name);
+            phase.map_or(0, |(_, phase)| phase.answers.values().sum::<u64>())
+        };
+        if refused * 100 > all * 3 || all == 0 {
+            self.violation(format!("{refused} of {all} requests failed for {what}"));
+        }
+    }
+
     /// Everything that was seen, in words.
     pub fn observed(&self) -> Observed {
         let inner = self.inner.lock().unwrap();

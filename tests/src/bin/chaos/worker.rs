@@ -309,6 +309,9 @@ impl Worker {
             Answer::Decided(response) if matches!(response.status, 202 | 204) => {
                 self.sessions[at].ended = Some(response.status);
             }
+            Answer::Decided(response) if self.rules.lossy && response.code() == "not_found" => {
+                self.sessions[at].lost = true;
+            }
             Answer::Decided(response) => self.wrong("an end", &response),
             Answer::Away | Answer::Lost => self.sessions[at].end_asked = true,
         }

@@ -16,10 +16,7 @@ use crate::worker::Rules;
 const STRICT: Rules = Rules { kills: false, lossy: false };
 
 fn expect_unaffected(trial: &Trial, phase: &str) {
-    let refused = trial.tally.count(phase, "503");
-    if refused > 0 {
-        trial.tally.violation(format!("{refused} requests failed for PostgreSQL, which none needs"));
-    }
+    trial.tally.expect_served(phase, "PostgreSQL, which none needs");
 }
 
 fn tell_runs(trial: &Trial, (done, failed): (u64, u64)) {
