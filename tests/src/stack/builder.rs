@@ -168,7 +168,9 @@ impl StackBuilder {
         let public_url = http_front.as_ref().map_or_else(|| format!("https://{domain}"), HttpFront::url);
         let clock = self.clock.then(Clock::new);
         let options = RedisOptions { tls: self.tls_redis, dial: clock.as_ref().map(|clock| clock.dial("redis")) };
-        let server = self.database_server.unwrap_or_else(|| if self.database { settings::database_admin_url() } else { String::new() });
+        let server = self
+            .database_server
+            .unwrap_or_else(|| if self.database { settings::database_admin_url() } else { String::new() });
         let (aws, redis, database) = tokio::join!(
             AwsStores::create(&name),
             start_if(!self.cluster, || RedisServer::start(options)),

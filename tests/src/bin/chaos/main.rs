@@ -30,15 +30,14 @@ async fn main() -> std::process::ExitCode {
         assert!(catalogue::ROWS.iter().any(|row| row.id == *id), "ONLY names {id}, which is no fault of the table");
     }
     println!("seed {}", context.seed);
-    let rows: Vec<_> =
-        catalogue::ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(&row.id)).collect();
+    let rows: Vec<_> = catalogue::ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(&row.id)).collect();
     let results = runner::run(&rows, context).await;
     if let Some(path) = std::env::var_os("CHAOS_REPORT") {
         report::write(std::path::Path::new(&path), &results, context.seed, &only);
     }
     let broken: Vec<&str> = results.iter().filter(|result| result.is_broken()).map(|result| result.row.id).collect();
     if broken.is_empty() {
-        println!("{} tried out, every promise kept", results.len());
+        println!("{} tried out, nothing broken", results.len());
         return std::process::ExitCode::SUCCESS;
     }
     println!("broken: {}", broken.join(", "));

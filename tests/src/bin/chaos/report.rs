@@ -28,8 +28,9 @@ pub fn write(path: &Path, outcomes: &[Outcome], seed: u64, only: &str) {
     let count = |verdict: &str| outcomes.iter().filter(|outcome| outcome.verdict() == verdict).count();
     let _ = writeln!(
         text,
-        "\nMade by `{command}`: {} kept, {} broken, {} not run, {:.0} minutes.\n",
+        "\nMade by `{command}`: {} kept, {} with a known gap, {} broken, {} not run, {:.0} minutes.\n",
         count("kept"),
+        count("gap"),
         count("BROKEN"),
         count("not run"),
         seconds / 60.0
@@ -38,7 +39,10 @@ pub fn write(path: &Path, outcomes: &[Outcome], seed: u64, only: &str) {
     for outcome in outcomes {
         let row = outcome.row;
         let mut observed = outcome.observed.facts.clone();
-        observed.extend(outcome.observed.violations.iter().map(|violation| format!("**broken:** {violation}")));
+        observed.extend(outcome.observed.violations.iter().map(|violation| match outcome.gap(violation) {
+            Some(gap) => format!("**gap:** {violation} ({})", gap.why),
+            None => format!("**broken:** {violation}"),
+        }));
         if let How::Tests(names) = &row.how {
             observed.extend(names.iter().map(|name| format!("`{name}`")));
         }

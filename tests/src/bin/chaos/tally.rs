@@ -82,8 +82,8 @@ impl Tally {
     /// Something that must not happen has happened. Equal texts are counted.
     pub fn violation(&self, what: impl Into<String>) {
         let mut what: String = what.into();
-        if what.len() > 600 {
-            what = what.chars().take(600).collect();
+        if what.len() > 900 {
+            what = what.chars().take(900).collect();
         }
         *self.inner.lock().unwrap().violations.entry(what).or_default() += 1;
     }
@@ -115,8 +115,8 @@ impl Tally {
         phase.and_then(|(_, phase)| phase.answers.get(label)).copied().unwrap_or_default()
     }
 
-    /// A fault that no request should notice. A busy machine times out by itself now and then: more than three refusals
-    /// in a hundred are no accident.
+    /// A fault that no request should notice. A busy machine times out by itself now and then: more than five refusals,
+    /// and more than five in a hundred, are no accident.
     pub fn expect_served(&self, name: &str, what: &str) {
         let refused = self.count(name, "503");
         let all = {
@@ -124,7 +124,7 @@ impl Tally {
             let phase = inner.phases.iter().find(|(phase, _)| *phase == name);
             phase.map_or(0, |(_, phase)| phase.answers.values().sum::<u64>())
         };
-        if refused * 100 > all * 3 || all == 0 {
+        if refused > 5 && refused * 100 > all * 5 || all == 0 {
             self.violation(format!("{refused} of {all} requests failed for {what}"));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use integration_tests::stack::StackBuilder;
-use integration_tests::{Stack, Value, audit, eventually_within, json};
+use integration_tests::{Request, Response, Stack, Value, audit, eventually_within, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -203,9 +203,18 @@ impl Trial {
     }
 }
 
+/// Asks again while a busy machine makes the stores time out. For what only prepares or looks.
+pub async fn insist(request: &Request) -> Response {
+    eventually_within("the request is served", Duration::from_secs(30), || async {
+        let response = request.clone().send().await;
+        (response.status != 503).then_some(response)
+    })
+    .await
+}
+
 /// Runs `write-audit` until nothing is left. A run that meets what a killed one left locked leaves it to the next.
 pub async fn drain(stack: &Stack) {
-    eventually_within("everything is drained", Duration::from_secs(90), || async {
+    eventually_within("everything is drained", Duration::from_secs(240), || async {
         let event = integration_tests::stack::scheduled_event(json!({ "firstBucket": 0, "lastBucket": 4095 }));
         let run = stack.invoke("write-audit", &event).await.ok()?;
         (run["taken"] == 0 && run["skippedChains"] == 0).then_some(())

@@ -336,8 +336,7 @@ impl Worker {
 
     /// I-1 and I-15 while the fault is on: what is ended stays so, and garbage is no credential.
     async fn probe(&mut self) {
-        let ended: Vec<usize> =
-            (0..self.sessions.len()).filter(|at| self.sessions[*at].ended == Some(204)).collect();
+        let ended: Vec<usize> = (0..self.sessions.len()).filter(|at| self.sessions[*at].ended == Some(204)).collect();
         if ended.is_empty() {
             return;
         }

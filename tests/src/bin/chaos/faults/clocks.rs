@@ -1,17 +1,24 @@
 //! Clocks that lie: F-30, F-31.
 
+use integration_tests::application::SessionTokens;
 use integration_tests::{Stack, json};
 use time::Duration;
 
 use super::http;
 use crate::tally::{Observed, Tally};
-use crate::trial::{Context, Trial, builder};
+use crate::trial::{Context, Trial, builder, insist};
 use crate::worker::Rules;
 
 const STRICT: Rules = Rules { kills: false, lossy: false };
 const USED: [&str; 8] = [
-    "create-session", "get-session", "update-session", "refresh-session", "delete-session", "delete-user-sessions",
-    "list-user-sessions", "introspect",
+    "create-session",
+    "get-session",
+    "update-session",
+    "refresh-session",
+    "delete-session",
+    "delete-user-sessions",
+    "list-user-sessions",
+    "introspect",
 ];
 
 /// Of the environments of every function one is an hour ahead and one an hour behind.
@@ -34,8 +41,10 @@ pub async fn f_30(context: Context) -> Observed {
 /// What each wrong environment says of a session that is a moment old, and of one whose idle timeout is over.
 async fn one_by_one(stack: &Stack, tally: &Tally) {
     let app = &stack.app;
-    let fresh = app.start_session("fresh").await;
-    let get = |environment: usize| app.request("GET", &format!("/sessions/{}", fresh.session_id)).on_environment(environment);
+    let created = insist(&app.request("POST", "/sessions").json(&json!({ "userId": "fresh" }))).await;
+    let fresh = SessionTokens::from_created(&created);
+    let get =
+        |environment: usize| app.request("GET", &format!("/sessions/{}", fresh.session_id)).on_environment(environment);
     for (environment, clock) in [(1, "an hour ahead"), (2, "an hour behind")] {
         let read = get(environment).send().await;
         let introspect = app.request("POST", "/introspect").form(&[("token", &fresh.access_token)]);
@@ -56,12 +65,15 @@ async fn one_by_one(stack: &Stack, tally: &Tally) {
         }
     }
     let body = json!({ "userId": "idle", "idleTimeoutSeconds": 60 });
-    let idle = integration_tests::application::SessionTokens::from_created(&app.create_session(body).await);
+    let created = insist(&app.request("POST", "/sessions").json(&body)).await;
+    let idle = SessionTokens::from_created(&created);
     stack.clock().shift(Duration::minutes(5));
     for (environment, clock) in [(0, "right"), (1, "an hour ahead"), (2, "an hour behind")] {
-        let read = app.request("GET", &format!("/sessions/{}", idle.session_id)).on_environment(environment).send().await;
+        let read = app.request("GET", &format!("/sessions/{}", idle.session_id)).on_environment(environment);
+        let read = insist(&read).await;
         if read.status == 200 {
-            tally.violation(format!("I-16: a session that is idle for 5 of 1 minutes lives where the clock is {clock}"));
+            tally
+                .violation(format!("I-16: a session that is idle for 5 of 1 minutes lives where the clock is {clock}"));
         }
     }
 }
@@ -80,9 +92,9 @@ pub async fn f_31(context: Context) -> Observed {
     trial.pause().await;
     let app = trial.stack.app.clone();
     let body = json!({ "userId": "sealed", "data": { "note": "sealed" } });
-    let created = app.create_session(body).await.expect(201).json();
+    let created = insist(&app.request("POST", "/sessions").json(&body)).await.expect(201).json();
     let id = created["session"]["sessionId"].as_str().expect("an id").to_owned();
-    app.get(&id).await.expect(200);
+    insist(&app.request("GET", &format!("/sessions/{id}"))).await.expect(200);
     let reply = http("400 Bad Request", r#"{"__type":"DisabledException","message":"the key is disabled"}"#);
     trial.stack.moto_proxy().intercept(b"TrentService.", &reply);
     trial.phase("stepped back");

@@ -78,7 +78,9 @@ pub async fn f_22(context: Context) -> Observed {
         }
         let writes = (0..6).map(|writer| {
             let patch = app.request("PATCH", "/users/shared/state").header("if-match", &format!("\"{version}\""));
-            patch.body("application/merge-patch+json", json!({ "data": { "by": writer } }).to_string().as_bytes()).send()
+            patch
+                .body("application/merge-patch+json", json!({ "data": { "by": writer } }).to_string().as_bytes())
+                .send()
         });
         let responses = join_all(writes).await;
         let won = responses.iter().filter(|response| response.status == 200).count();

@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use integration_tests::application::SessionTokens;
 use integration_tests::outbox::events;
 use integration_tests::proxy::Fuse;
-use integration_tests::{Application, Request, Response, Stack, Value, eventually_within, json};
+use integration_tests::{Application, Request, Stack, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::tally::{Observed, Tally};
-use crate::trial::{Context, builder};
+use crate::trial::{Context, builder, insist};
+
+/// Asked for a second time these are acts of their own: another epoch, another code, another version of the settings. Each
+/// is told to the audit; everything else stays as it is.
+const ACTS: [&str; 4] = ["delete all", "delete of a device", "share", "privacy"];
 
 /// The operations that write, with the function that does each.
 const OPERATIONS: [(&str, &str); 21] = [
@@ -53,7 +56,7 @@ struct Bench {
 /// Kills at every point of every operation.
 pub async fn f_24(_: Context) -> Observed {
     let policy = json!({
-        "sessionLimit": { "max": 2, "onLimit": "evict_oldest" }, "refreshGraceSeconds": 0,
+        "sessionLimit": { "max": 2, "onLimit": "evict_oldest" }, "refreshGraceSeconds": 30,
         "rateLimits": { "unknownPerMinute": 0, "addressPerMinute": 0, "holderPerMinute": 0, "applicationPerMinute": 0 },
     });
     let builder = builder().with_policy(policy).with_environments(1).with_redis_proxy().with_moto_proxy();
@@ -89,7 +92,7 @@ impl Bench {
             let user = format!("{operation}-{round}").replace(' ', "-");
             let (request, before) = self.prepare(operation, &user).await;
             self.fuse.disarm();
-            let response = request.send().await;
+            let response = insist(&request).await;
             length = self.fuse.passed();
             if response.status >= 500 {
                 self.tally.violation(format!("{operation}, undisturbed: {response:?}"));
@@ -106,7 +109,10 @@ impl Bench {
             if again.status >= 500 {
                 self.tally.violation(format!("{operation}, killed after {point} requests, asked again: {again:?}"));
             }
-            let found = self.state(&user, before).await;
+            let mut found = self.state(&user, before).await;
+            if ACTS.contains(&operation) {
+                forgive_one(&mut found, &expected);
+            }
             if found != expected {
                 self.tally.violation(format!(
                     "{operation}, killed after {point} of {length} requests and asked again ({}): {} instead of {}",
@@ -144,7 +150,8 @@ impl Bench {
     /// A request of this operation for a user of its own, and the events that were there before it.
     async fn prepare(&self, operation: &str, user: &str) -> (Request, usize) {
         let app = &self.stack.app;
-        let create = |key: &str, body: Value| app.request("POST", "/sessions").header("idempotency-key", key).json(&body);
+        let create =
+            |key: &str, body: Value| app.request("POST", "/sessions").header("idempotency-key", key).json(&body);
         let begin = async || {
             let body = json!({ "userId": user, "data": { "n": 0 }, "device": { "deviceId": "phone" } });
             SessionTokens::from_created(&insist(&app.request("POST", "/sessions").json(&body)).await)
@@ -152,7 +159,9 @@ impl Bench {
         let on = |method: &str, session: &SessionTokens, tail: &str| {
             app.request(method, &format!("/sessions/{}{tail}", session.session_id))
         };
-        let refresh = |session: &SessionTokens| on("POST", session, "/refresh").json(&json!({ "refreshToken": session.refresh_token }));
+        let refresh = |session: &SessionTokens| {
+            on("POST", session, "/refresh").json(&json!({ "refreshToken": session.refresh_token }))
+        };
         let request = match operation {
             "create" => create(user, json!({ "userId": user, "data": { "n": 0 } })),
             "create on a device" => create(user, json!({ "userId": user, "device": { "deviceId": "phone" } })),
@@ -163,8 +172,11 @@ impl Bench {
             }
             "refresh" => refresh(&begin().await),
             "replay" => {
+                // Two generations back: no window is that wide.
                 let session = begin().await;
-                insist(&refresh(&session)).await.expect(200);
+                let next = insist(&refresh(&session)).await.expect(200).json();
+                let next = on("POST", &session, "/refresh").json(&json!({ "refreshToken": next["refreshToken"] }));
+                insist(&next).await.expect(200);
                 refresh(&session)
             }
             "put" => on("PUT", &begin().await, "").header("if-match", "\"1\"").json(&json!({ "data": { "n": 1 } })),
@@ -203,7 +215,9 @@ impl Bench {
                 let body = json!({ "acr": "aal2", "authTime": at.format(&Rfc3339).expect("a time") });
                 on("POST", &begin().await, "/step-up").json(&body)
             }
-            "activity" => on("POST", &begin().await, "/activity").json(&json!({ "activities": [{ "name": "page.viewed" }] })),
+            "activity" => {
+                on("POST", &begin().await, "/activity").json(&json!({ "activities": [{ "name": "page.viewed" }] }))
+            }
             "device data" => {
                 begin().await;
                 let put = app.request("PUT", &format!("/users/{user}/devices/phone/data")).header("if-match", "\"0\"");
@@ -216,7 +230,8 @@ impl Bench {
             "privacy" => {
                 begin().await;
                 let names = ["activityTracking", "location", "fingerprinting"];
-                let mut off: serde_json::Map<String, Value> = names.map(|name| (name.to_owned(), json!(false))).into_iter().collect();
+                let mut off: serde_json::Map<String, Value> =
+                    names.map(|name| (name.to_owned(), json!(false))).into_iter().collect();
                 off.insert("sharing".to_owned(), json!(true));
                 app.request("PUT", &format!("/users/{user}/privacy")).json(&off.into())
             }
@@ -255,11 +270,16 @@ impl Bench {
     }
 }
 
-/// Asks again while a busy machine makes the stores time out.
-async fn insist(request: &Request) -> Response {
-    eventually_within("the request is served", Duration::from_secs(20), || async {
-        let response = request.clone().send().await;
-        (response.status != 503).then_some(response)
-    })
-    .await
+/// Takes one event and one version back that a second act has added.
+fn forgive_one(found: &mut State, expected: &State) {
+    let more = |found: &Value, expected: &Value| found.as_u64() == expected.as_u64().map(|number| number + 1);
+    if more(&found["events"], &expected["events"]) {
+        found.insert("events".to_owned(), expected["events"].clone());
+    }
+    let version = &expected["privacy"]["version"];
+    if more(&found["privacy"]["version"], version)
+        && let Some(privacy) = found.get_mut("privacy")
+    {
+        privacy["version"] = version.clone();
+    }
 }

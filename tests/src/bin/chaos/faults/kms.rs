@@ -6,7 +6,7 @@ use integration_tests::json;
 
 use super::http;
 use crate::tally::Observed;
-use crate::trial::{Context, Trial, builder};
+use crate::trial::{Context, Trial, builder, insist};
 use crate::worker::Rules;
 
 const STRICT: Rules = Rules { kills: false, lossy: false };
@@ -19,9 +19,9 @@ async fn trial(context: Context, clock: bool) -> (Trial, String) {
     let builder = if clock { builder.with_clock() } else { builder };
     let trial = Trial::start(context, builder, STRICT).await;
     let body = json!({ "userId": "sealed", "data": { "note": "sealed" } });
-    let created = trial.stack.app.create_session(body).await.expect(201).json();
+    let created = insist(&trial.stack.app.request("POST", "/sessions").json(&body)).await.expect(201).json();
     let id = created["session"]["sessionId"].as_str().expect("an id").to_owned();
-    trial.stack.app.get(&id).await.expect(200);
+    insist(&trial.stack.app.request("GET", &format!("/sessions/{id}"))).await.expect(200);
     (trial, id)
 }
 
@@ -50,9 +50,9 @@ async fn expect_cold_refusal(trial: &mut Trial, session: &str) {
 /// Ends need no key.
 async fn end_cold(trial: &Trial) -> u16 {
     trial.stack.fleet.recycle("delete-session").await;
-    let listed = trial.stack.app.list("sealed").await.expect(200).json();
+    let listed = insist(&trial.stack.app.request("GET", "/sessions/user/sealed")).await.expect(200).json();
     let id = listed["sessions"][0]["sessionId"].as_str().expect("the sealed session").to_owned();
-    let status = trial.stack.app.delete(&id).await.status;
+    let status = insist(&trial.stack.app.request("DELETE", &format!("/sessions/{id}"))).await.status;
     if status != 204 {
         trial.tally.violation(format!("an end without KMS: {status}"));
     }

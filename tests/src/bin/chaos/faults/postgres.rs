@@ -50,7 +50,10 @@ pub async fn f_13(context: Context) -> Observed {
     let trial = Trial::start(context, builder().with_database_server(server.admin_url()), STRICT).await;
     let drainer = Repeated::start(&trial.stack, "write-audit", 0, everything());
     let holder = trial.stack.database().connect().await;
-    holder.batch_execute("BEGIN; LOCK TABLE audit_chain_heads, audit_events IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
+    holder
+        .batch_execute("BEGIN; LOCK TABLE audit_chain_heads, audit_events IN ACCESS EXCLUSIVE MODE")
+        .await
+        .expect("a lock");
     trial.phase("locked");
     trial.load_for(Duration::from_secs(8)).await;
     expect_unaffected(&trial, "locked");
@@ -110,7 +113,10 @@ async fn full_disk(context: Context, server: &PostgresServer, folder: &std::path
     client.batch_execute("CREATE TABLE ballast (bytes text)").await.expect("CREATE TABLE succeeds");
     let mut size = 1 << 20;
     while size >= 64 {
-        let more = format!("INSERT INTO ballast SELECT string_agg(md5(random()::text), '') FROM generate_series(1, {})", size / 32);
+        let more = format!(
+            "INSERT INTO ballast SELECT string_agg(md5(random()::text), '') FROM generate_series(1, {})",
+            size / 32
+        );
         if client.batch_execute(&more).await.is_err() {
             size /= 4;
         }

@@ -4,7 +4,7 @@ use integration_tests::stack::scheduled_event;
 use integration_tests::{audit, json};
 
 use crate::tally::Observed;
-use crate::trial::{Context, Trial, builder, drain};
+use crate::trial::{Context, Trial, builder, drain, insist};
 use crate::worker::Rules;
 
 const LOSSY: Rules = Rules { kills: false, lossy: true };
@@ -16,7 +16,7 @@ pub async fn f_37(context: Context) -> Observed {
     trial.pause().await;
     let (stack, app) = (trial.stack.clone(), trial.stack.app.clone());
     let person = json!({ "userId": "ada", "device": { "deviceId": "canary-device", "name": "canary-phone" } });
-    let session = app.create_session(person).await.expect(201).json();
+    let session = insist(&app.request("POST", "/sessions").json(&person)).await.expect(201).json();
     let id = session["session"]["sessionId"].as_str().expect("an id").to_owned();
     drain(&stack).await;
     let mut saved = Vec::new();
@@ -24,7 +24,7 @@ pub async fn f_37(context: Context) -> Observed {
         let scan = stack.aws.dynamodb.scan().table_name(table).send().await.expect("Scan succeeds");
         saved.push((table.clone(), scan.items.unwrap_or_default()));
     }
-    app.request("DELETE", "/users/ada").send().await.expect(200);
+    insist(&app.request("DELETE", "/users/ada")).await.expect(200);
     trial.resume();
     trial.load().await;
     trial.pause().await;
@@ -39,9 +39,11 @@ pub async fn f_37(context: Context) -> Observed {
     stack.fleet.recycle_all().await;
     let replay = scheduled_event(json!({ "replayErasures": true }));
     let run = stack.invoke("cleanup-sessions", &replay).await.unwrap_or_else(|error| panic!("{error}"));
-    trial.tally.fact(format!("Redis empty, users, devices and keys of subjects older; {} erasures replayed", run["erasures"]));
-    let read = app.get(&id).await;
-    let devices = app.request("GET", "/users/ada/devices").send().await.text();
+    trial
+        .tally
+        .fact(format!("Redis empty, users, devices and keys of subjects older; {} erasures replayed", run["erasures"]));
+    let read = insist(&app.request("GET", &format!("/sessions/{id}"))).await;
+    let devices = insist(&app.request("GET", "/users/ada/devices")).await.text();
     let client = stack.database().connect().await;
     let everything = audit::everything(&client).await;
     if read.status != 404 || devices.contains("canary") || everything.contains("canary-phone") {
