@@ -33,7 +33,7 @@ async fn main() -> std::process::ExitCode {
     let rows: Vec<_> = catalogue::ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(&row.id)).collect();
     let results = runner::run(&rows, context).await;
     if let Some(path) = std::env::var_os("CHAOS_REPORT") {
-        report::write(std::path::Path::new(&path), &results, context.seed, &only);
+        report::write(std::path::Path::new(&path), &results, context, &only);
     }
     let broken: Vec<&str> = results.iter().filter(|result| result.is_broken()).map(|result| result.row.id).collect();
     if broken.is_empty() {
