@@ -158,24 +158,6 @@ impl RedisCluster {
         .await;
     }
 
-    /// The node that serves a slot, by its own word.
-    pub async fn owner_of(&self, slot: u16) -> usize {
-        let mut connection = self.connection(0).await;
-        let table: String = cmd("CLUSTER").arg("NODES").query_async(&mut connection).await.expect("CLUSTER succeeds");
-        for line in table.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let ranges = words.iter().skip(8).filter(|word| !word.starts_with('['));
-            let holds = |range: &str| {
-                let (first, last) = range.split_once('-').unwrap_or((range, range));
-                (first.parse::<u16>().unwrap_or(SLOTS)..=last.parse().unwrap_or(0)).contains(&slot)
-            };
-            if ranges.into_iter().any(|range| holds(range)) {
-                return self.number_of(words[0]).await;
-            }
-        }
-        panic!("nobody serves slot {slot}");
-    }
-
     /// The slots of a node that hold keys, in order.
     pub async fn slots_in_use(&self, node: usize) -> Vec<u16> {
         let mut connection = self.connection(node).await;

@@ -27,8 +27,7 @@ pub async fn f_28(context: Context) -> Observed {
     let (mut runs, mut away) = (0, 0);
     for _ in 0..2 {
         for job in JOBS {
-            let event = scheduled_event(if job == "migrate-database" { json!({}) } else { everything() });
-            let event = if job == "migrate-database" { json!({}) } else { event };
+            let event = if job == "migrate-database" { json!({}) } else { scheduled_event(everything()) };
             let copies = (0..COPIES).map(|copy| trial.stack.fleet.invoke_on(job, copy, &event));
             for outcome in join_all(copies).await {
                 runs += 1;

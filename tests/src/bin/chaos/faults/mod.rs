@@ -35,12 +35,12 @@ pub struct Repeated {
 impl Repeated {
     /// Starts it in the environment with this index.
     pub fn start(stack: &Arc<Stack>, function: &'static str, environment: usize, detail: Value) -> Self {
-        let (stop, stopped) = (watch::Sender::new(false), Arc::clone(stack));
+        let (stop, stack) = (watch::Sender::new(false), Arc::clone(stack));
         let ending = stop.subscribe();
         let task = tokio::spawn(async move {
             let (mut done, mut failed) = (0, 0);
             while !*ending.borrow() {
-                match stopped.fleet.invoke_on(function, environment, &scheduled_event(detail.clone())).await {
+                match stack.fleet.invoke_on(function, environment, &scheduled_event(detail.clone())).await {
                     Ok(_) => done += 1,
                     Err(_) => failed += 1,
                 }

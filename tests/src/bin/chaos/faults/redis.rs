@@ -122,7 +122,7 @@ pub async fn f_38(context: Context) -> Observed {
     let bucket = integration_tests::audit::bucket_of(&poisoned.session_id);
     let records: Vec<_> = keys.iter().filter(|key| key.name().starts_with(&format!("s:{{b{bucket:03x}}}"))).collect();
     let mut connection = trial.stack.redis().connection().await;
-    let mut poison = 0;
+    let mut poison: u64 = 0;
     for garbage in [b"\xff\x00garbage".to_vec(), vec![0; 400], vec![9; 110]] {
         // Whichever of the records is the poisoned one: the others are put back.
         for record in &records {
@@ -135,11 +135,8 @@ pub async fn f_38(context: Context) -> Observed {
                     trial.tally.violation(format!("a poisoned record: {what} gives {response:?}"));
                 }
             }
-            if read.status == 200 && other.status == 200 {
-                // Another user's of this bucket.
-            } else {
-                poison += 1;
-            }
+            // Else the record is another user's of this bucket.
+            poison += u64::from(read.status != 200 || other.status != 200);
             let restored = redis::cmd("SET").arg(&record.key).arg(&record.content[0]).exec_async(&mut connection).await;
             restored.expect("SET succeeds");
         }
