@@ -17,7 +17,10 @@ const HEAD: &str = "# Chaos\n\n\
     what was ended is dead to every function (I-1), the newest token works and the one before gives nothing else (I-2), no\n\
     user has more sessions than allowed (I-4), every acknowledged change stands in the audit as often as it happened and the\n\
     chains are whole (I-7, I-14), nothing ended came back (I-11), no refusal became a permission (I-15). Latencies are of\n\
-    development builds on two shared processors: told, not judged.\n";
+    development builds on two shared processors: told, not judged.\n\n\
+    What Redis loses, its outboxes lose with it: in F-01, F-02, F-09 and F-37 fewer changes may stand in the audit than were\n\
+    acknowledged. The engine of the template loses no acknowledged write; these faults are tried without it. A *gap* is a promise\n\
+    that is not kept yet, named in `catalogue.rs`; it fails no run, anything else does.\n";
 
 /// Writes the report, and the same as JSON beside it. Rows that were not tried this time stay as they were.
 pub fn write(path: &Path, outcomes: &[Outcome], context: Context, only: &str) {

@@ -42,9 +42,16 @@ pub async fn f_25(context: Context) -> Observed {
         ("introspect", app.request("POST", "/introspect").form(&[("token", &session.access_token)])),
         ("delete", app.request("DELETE", &path)),
     ];
+    for (name, request) in &requests[..6] {
+        // Warm: the time that a cold start takes is not the function's to give.
+        let warm = insist(&request.clone().on_environment(0)).await;
+        assert!(warm.status < 300, "{name}: {warm:?}");
+    }
+    let other = insist(&app.request("POST", "/sessions").json(&json!({ "userId": "near" }))).await.expect(201).json();
+    let other = format!("/sessions/{}", other["session"]["sessionId"].as_str().expect("an id"));
+    insist(&app.request("DELETE", &other).on_environment(0)).await.expect(204);
     trial.phase("deadline near");
     for (name, request) in &requests {
-        // Warm: the time that a cold start takes is not the function's to give.
         let request = request.clone().on_environment(0);
         trial.stack.redis_proxy().stall();
         trial.stack.moto_proxy().stall();
