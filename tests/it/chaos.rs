@@ -14,7 +14,9 @@ fn the_report_has_a_row_for_every_fault() {
     for number in 1..=44 {
         let id = format!("F-{number:02}");
         assert!(report.contains(&format!("\n| {id} | ")), "{id} is not in the report");
-        assert_eq!(catalogue.matches(&format!("\"{id}\",")).count(), 1, "{id} in the catalogue");
+        // Gaps name a fault as well.
+        let named = |text: String| catalogue.matches(&text).count();
+        assert_eq!(named(format!("\"{id}\",")) - named(format!("id: \"{id}\",")), 1, "{id} in the catalogue");
     }
 }
 
