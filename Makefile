@@ -1,6 +1,6 @@
 # Everything runs on this machine: no container, no account. `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help dev demo bench bench-quick bench-audit simulate fuzz test check unit lint-template screenshots clean-dev
+.PHONY: help dev demo bench bench-quick bench-audit chaos simulate fuzz test check unit lint-template screenshots clean-dev
 
 PORT ?= 9000
 PYTHON := .dev/venv/bin/python
@@ -27,6 +27,10 @@ bench-quick: ## The same with a fraction of the sizes, to see that it runs: targ
 bench-audit: ## How fast the audit drains, against a bare COPY in the same run
 	@python3 scripts/install.py services rust
 	@exec $(PYTHON) scripts/run_bench.py audit-bench write-audit
+
+chaos: ## Try the fault table out on real processes and write docs/CHAOS.md; ONLY=F-01,F-05, CHAOS_SEED=…
+	@python3 scripts/install.py services rust
+	@exec $(PYTHON) scripts/run_chaos.py
 
 test: ## Build, lint and run every test against real services; ARGS go to cargo nextest
 	@python3 scripts/install.py services template clients browser rust

@@ -127,6 +127,7 @@ class Stack:
             "TEST_REDIS_SERVER": tools.redis_server(),
             "TEST_DATABASE_ADMIN_URL": postgres.admin_url(),
             "TEST_DATABASE_PASSWORD": postgres.password(),
+            "TEST_POSTGRES_BIN": str(tools.postgres_bin()),
             "TEST_MOTO_URL": aws.url,
             "TEST_FAKETIME_LIBRARY": tools.faketime_library(),
             "TEST_FUNCTIONS_DIR": str(tools.functions_directory()),

@@ -4,6 +4,7 @@ mod analytics;
 mod api;
 mod audit;
 mod browser;
+mod chaos;
 mod clients;
 mod formats;
 mod harness;

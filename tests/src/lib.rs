@@ -23,6 +23,7 @@
 //! | [`client_key`] | a client's key and its proofs of possession |
 //! | [`clock`] | the wall clock of the processes |
 //! | [`mmdb`] | a file of places |
+//! | [`outbox`] | events that are not in the audit yet |
 //! | [`audit`] | rows of the audit, and whether its chains are whole |
 //! | [`response_rules`] | what every HTTP response must look like |
 //! | [`secrets`] | credentials that must never reach a log |
@@ -41,6 +42,7 @@ pub mod gateway;
 pub mod http_front;
 pub mod journey;
 pub mod mmdb;
+pub mod outbox;
 pub mod proxy;
 pub mod request;
 pub mod response;

@@ -1,8 +1,8 @@
 //! A TCP proxy that counts what passes and breaks on command. Stands before Redis, PostgreSQL and moto.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Sub;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::{eventually, settings};
 
+mod fuse;
 mod http_targets;
 
+pub use fuse::Fuse;
 use http_targets::TargetReader;
 
 /// What passed through a proxy. Subtract an earlier reading to get what passed since.
@@ -73,6 +75,11 @@ struct Shared {
     withheld: Mutex<Vec<Vec<u8>>>,
     /// Requests containing the first are not forwarded; the second is the reply, empty for none.
     intercepted: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
+    /// Requests containing the first wait this long before they are forwarded.
+    slowed: Mutex<Vec<(Vec<u8>, Duration)>>,
+    /// Clients at these addresses are not served.
+    shunned: watch::Sender<BTreeSet<IpAddr>>,
+    fuse: Mutex<Option<Fuse>>,
     listening: AtomicBool,
 }
 
@@ -87,6 +94,9 @@ impl TcpProxy {
             line: watch::Sender::default(),
             withheld: Mutex::default(),
             intercepted: Mutex::default(),
+            slowed: Mutex::default(),
+            shunned: watch::Sender::default(),
+            fuse: Mutex::default(),
             listening: AtomicBool::new(false),
         });
         let acceptor = tokio::spawn(accept(address, Arc::clone(&shared)));
@@ -141,9 +151,27 @@ impl TcpProxy {
         self.shared.intercepted.lock().unwrap().push((needle.to_vec(), reply.to_vec()));
     }
 
+    /// Holds every request that contains `needle` back for a while, until [`go_online`](Self::go_online): one service of
+    /// several is slow.
+    pub fn slow(&self, needle: &[u8], by: Duration) {
+        self.shared.slowed.lock().unwrap().push((needle.to_vec(), by));
+    }
+
+    /// Serves no client at these addresses, and cuts the connections they have: one side of a partition. An empty set
+    /// ends it.
+    pub fn shun(&self, clients: BTreeSet<IpAddr>) {
+        self.shared.shunned.send_replace(clients);
+    }
+
+    /// Every request from here on burns this fuse. Several proxies may share one.
+    pub fn set_fuse(&self, fuse: &Fuse) {
+        *self.shared.fuse.lock().unwrap() = Some(fuse.clone());
+    }
+
     /// Accepts connections again and ends stalls, delays and interceptions.
     pub async fn go_online(&self) {
         self.shared.intercepted.lock().unwrap().clear();
+        self.shared.slowed.lock().unwrap().clear();
         self.shared.line.send_modify(|line| *line = Line { generation: line.generation, ..Line::default() });
         self.until_listening(true).await;
     }
@@ -213,9 +241,9 @@ async fn accept(address: SocketAddr, shared: Arc<Shared>) {
                 biased;
                 _ = line.wait_for(|line| line.refuse) => break,
                 accepted = listener.accept() => {
-                    if let Ok((client, _)) = accepted {
+                    if let Ok((client, peer)) = accepted {
                         shared.counts.lock().unwrap().connections += 1;
-                        connections.spawn(serve(client, Arc::clone(&shared)));
+                        connections.spawn(serve(client, peer.ip(), Arc::clone(&shared)));
                     }
                     while connections.try_join_next().is_some() {}
                 }
@@ -227,8 +255,9 @@ async fn accept(address: SocketAddr, shared: Arc<Shared>) {
 }
 
 /// One connection, until either side or a fault ends it. Dropping the four halves closes both sockets.
-async fn serve(client: TcpStream, shared: Arc<Shared>) {
+async fn serve(client: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
     let mut line = shared.line.subscribe();
+    let mut shunned = shared.shunned.subscribe();
     let generation = line.borrow().generation;
     let conversation = async {
         let upstream = TcpStream::connect(&shared.upstream).await?;
@@ -245,6 +274,7 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     tokio::select! {
         biased;
         _ = line.wait_for(|line| line.generation != generation) => {}
+        _ = shunned.wait_for(|shunned| shunned.contains(&peer)) => {}
         _ = conversation => {}
     }
 }
@@ -256,6 +286,8 @@ struct Turn {
     withhold_reply: AtomicBool,
     reply: Mutex<Vec<u8>>,
     replies: Notify,
+    /// Its reply is the last thing that happens on this line.
+    last: Mutex<Option<Fuse>>,
 }
 
 async fn forward_requests(
@@ -288,6 +320,17 @@ async fn forward_requests(
         if shared.takes_withheld(piece) {
             turn.withhold_reply.store(true, Ordering::SeqCst);
         }
+        if let Some(by) = shared.slows(piece) {
+            tokio::time::sleep(by).await;
+        }
+        let fuse = shared.fuse.lock().unwrap().clone();
+        if let Some(fuse) = fuse {
+            match fuse.burn().await {
+                fuse::Burnt::Passes => {}
+                fuse::Burnt::IsTheLast => *turn.last.lock().unwrap() = Some(fuse),
+                fuse::Burnt::ComesTooLate => return Ok(()),
+            }
+        }
         turn.client_spoke.store(true, Ordering::SeqCst);
         to.write_all(piece).await?;
     }
@@ -311,6 +354,11 @@ async fn forward_replies(
         };
         // The upstream has answered, so it has done the work: now the reply may get lost.
         if length == 0 || turn.withhold_reply.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let last = turn.last.lock().unwrap().take();
+        if let Some(fuse) = last {
+            fuse.blow().await;
             return Ok(());
         }
         // Counted before it is delivered: whoever has the reply finds it in the counts.
@@ -337,6 +385,11 @@ impl Shared {
     fn intercepts(&self, request: &[u8]) -> Option<Vec<u8>> {
         let intercepted = self.intercepted.lock().unwrap();
         intercepted.iter().find(|(needle, _)| contains(request, needle)).map(|(_, reply)| reply.clone())
+    }
+
+    fn slows(&self, request: &[u8]) -> Option<Duration> {
+        let slowed = self.slowed.lock().unwrap();
+        slowed.iter().find(|(needle, _)| contains(request, needle)).map(|(_, by)| *by)
     }
 
     fn takes_withheld(&self, request: &[u8]) -> bool {

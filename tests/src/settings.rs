@@ -9,6 +9,7 @@
 //! | `TEST_DATABASE_ADMIN_URL` | PostgreSQL URL of a role that may create databases | none |
 //! | `TEST_DATABASE_PASSWORD` | password of the users that functions sign in as | none |
 //! | `TEST_DATABASE_CA_FILE` | authority of that server's certificate | none |
+//! | `TEST_POSTGRES_BIN` | folder of PostgreSQL's programs, for servers that a fault may stop | the path |
 //! | `TEST_MOTO_URL` | moto server (DynamoDB and KMS) | none |
 //! | `TEST_CLIENTS_DIR` | folder of the `node_modules` that the standard clients use | `../.dev/clients` beside this package |
 //! | `TEST_BROWSER_DIR` | folder of the `node_modules` that the browser tests use | `../.dev/browser` beside this package |
@@ -72,6 +73,11 @@ pub fn database_admin_url() -> String {
 /// Password of the users that functions sign in as.
 pub fn database_password() -> String {
     required("TEST_DATABASE_PASSWORD")
+}
+
+/// Folder of PostgreSQL's programs; empty for those on the path.
+pub fn postgres_bin() -> PathBuf {
+    std::env::var_os("TEST_POSTGRES_BIN").map_or_else(PathBuf::new, PathBuf::from)
 }
 
 /// Authority of the PostgreSQL server's certificate.

@@ -33,6 +33,7 @@ pub const ALL_SCOPES: [&str; 8] = [
 #[must_use = "a builder does nothing until it is started"]
 pub struct StackBuilder {
     database: bool,
+    database_server: Option<String>,
     clock: bool,
     cluster: bool,
     tls_redis: bool,
@@ -51,6 +52,7 @@ impl Default for StackBuilder {
     fn default() -> Self {
         Self {
             database: false,
+            database_server: None,
             clock: false,
             cluster: false,
             tls_redis: false,
@@ -72,6 +74,13 @@ impl StackBuilder {
     pub fn with_database(mut self) -> Self {
         self.database = true;
         self
+    }
+
+    /// The private database on a server of its own, at this URL of a role that may create it; implies
+    /// [`with_database`](Self::with_database).
+    pub fn with_database_server(mut self, admin_url: String) -> Self {
+        self.database_server = Some(admin_url);
+        self.with_database()
     }
 
     /// A wall clock the test controls, for the functions and the private Redis.
@@ -160,10 +169,13 @@ impl StackBuilder {
         let public_url = http_front.as_ref().map_or_else(|| format!("https://{domain}"), HttpFront::url);
         let clock = self.clock.then(Clock::new);
         let options = RedisOptions { tls: self.tls_redis, dial: clock.as_ref().map(|clock| clock.dial("redis")) };
+        let server = self
+            .database_server
+            .unwrap_or_else(|| if self.database { settings::database_admin_url() } else { String::new() });
         let (aws, redis, database) = tokio::join!(
             AwsStores::create(&name),
             start_if(!self.cluster, || RedisServer::start(options)),
-            start_if(self.database, Database::create),
+            start_if(self.database, || Database::create_on(server)),
         );
         let cluster = if self.cluster { settings::redis_cluster_urls() } else { Vec::new() };
 

@@ -14,14 +14,23 @@ pub struct Database {
 }
 
 impl Database {
-    /// Creates an empty database.
+    /// Creates an empty database on the shared server.
     pub async fn create() -> Self {
-        let database =
-            Self { name: format!("t_{}", settings::random_hex(8)), admin_url: settings::database_admin_url() };
+        Self::create_on(settings::database_admin_url()).await
+    }
+
+    /// Creates an empty database on the server of this URL, as a role that may.
+    pub async fn create_on(admin_url: String) -> Self {
+        let database = Self { name: format!("t_{}", settings::random_hex(8)), admin_url };
         let admin = connect(&database.admin_url).await;
         let create = format!("CREATE DATABASE {} OWNER {OWNER}", database.name);
         admin.batch_execute(&create).await.expect("CREATE DATABASE succeeds");
         database
+    }
+
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// `postgres://…` of the owner, without TLS.
