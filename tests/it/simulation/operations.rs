@@ -14,6 +14,7 @@ use shared::core::id::SessionId;
 use shared::core::ledger::{LedgerEntry, Spared};
 use shared::core::lock::{Owner, Wanted};
 use shared::core::policy::OnLimit;
+use shared::core::privacy::Privacy;
 use shared::core::record::{Header, SessionRecord, State};
 use shared::core::refresh_decision::Presented;
 use shared::core::session::{Liveness, liveness, touch_due};
@@ -106,7 +107,17 @@ async fn create(
     }
     let claim = key.map(|key| Claim { name: format!("user-{user}-key-{key}"), payload: [key; 16] });
     let limits = Limits { of_user, of_type: None };
-    let call = scripts::create(&id, slot, &record, limits, None, &context.operation, claim.as_ref(), None, now);
+    let call = scripts::create(
+        &id,
+        slot,
+        (&record, Privacy::default()),
+        limits,
+        None,
+        &context.operation,
+        claim.as_ref(),
+        None,
+        now,
+    );
     let numbers = |ids: &[SessionId]| ids.iter().map(|id| world.number(id)).collect::<Vec<_>>();
     let read = |reply: RedisResult<Value>| match reply.map(|reply| scripts::created(slot.bucket, reply)) {
         Ok(Ok(Created::Admitted { evicted, .. })) => Answer::Created { session, evicted: numbers(&evicted) },

@@ -24,6 +24,7 @@ use shared::core::fingerprint::Fingerprint;
 use shared::core::id::{ApplicationId, SessionId, UserId, UserSlot};
 use shared::core::keyring::{KeyUse, Purpose};
 use shared::core::policy::Effective;
+use shared::core::privacy::Privacy;
 use shared::core::record::{Header, SessionRecord, State};
 use shared::core::risk::history::{Entry, History};
 use shared::core::standing::Standing;
@@ -266,7 +267,7 @@ impl Maker {
             }
             for one in &made {
                 let limits = Limits::of(&self.rules);
-                let (record, operation, seen) = (&one.record, &one.operation, one.seen.as_ref());
+                let (record, operation, seen) = ((&one.record, Privacy::default()), &one.operation, one.seen.as_ref());
                 let began = self.began();
                 let call = scripts::create(&one.session, one.slot, record, limits, None, operation, None, seen, began);
                 let reply = self.service.state.run(&call).await.expect("the script runs");
