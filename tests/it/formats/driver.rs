@@ -16,11 +16,14 @@ const SEED: u64 = 11;
 /// The longest input; what outside bytes may be longer is cut before it reaches a parser.
 const BYTES_MAX: usize = 70_000;
 
+/// Takes an input and the good one that it was made from.
+type Feed = dyn Fn(&[u8], &[u8]);
+
 /// One thing to feed: its name, good inputs, and what must hold for any input.
 pub struct Target {
     pub name: String,
     pub corpus: Vec<Vec<u8>>,
-    pub feed: Box<dyn Fn(&[u8], &[u8])>,
+    pub feed: Box<Feed>,
 }
 
 fn of_format(format: Format) -> Target {

@@ -130,7 +130,7 @@ async fn what_an_application_no_longer_keeps_goes_and_the_audit_verifies() {
 
     let left = audit::rows(&client).await;
     let own = |row: &&Row| row.event.application_id == stack.app.id;
-    assert_eq!(left.iter().filter(own).count(), young.iter().filter(|row| own(&**row)).count(), "only what is young");
+    assert_eq!(left.iter().filter(own).count(), young.iter().filter(|row| own(row)).count(), "only what is young");
     assert!(runs(&client).await.len() >= 3, "a run for each turn");
     expect_intact(&stack, &client).await;
     // The chain goes on, a row that is missing is missed, and what stands for rows is part of the chain.

@@ -36,8 +36,9 @@ fn nameless(entry: &Entry, user: &str) -> (Entry, bool) {
 }
 
 async fn entries(bench: &Bench, key: &str) -> Vec<(String, Vec<(String, String)>)> {
+    type Fields = Vec<(Vec<u8>, Vec<u8>)>;
     let value = bench.command(redis::cmd("XRANGE").arg(key).arg("-").arg("+")).await;
-    let entries: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> = redis::from_redis_value(value).expect("stream entries");
+    let entries: Vec<(String, Fields)> = redis::from_redis_value(value).expect("stream entries");
     let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
     let fields = |fields: &[(Vec<u8>, Vec<u8>)]| fields.iter().map(|(name, value)| (text(name), text(value))).collect();
     entries.into_iter().map(|(id, entry)| (id, fields(&entry))).collect()

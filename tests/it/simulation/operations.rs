@@ -38,7 +38,7 @@ pub async fn perform(world: &World<'_>, context: &Context, op: &Op) -> Done {
         // Most choices fall on what lives.
         let living: Vec<usize> = (0..count).filter(|session| world.model.borrow().lives(*session, now)).collect();
         match living.len() {
-            living_count if living_count > 0 && number % 5 != 0 => Some(living[number / 5 % living_count]),
+            living_count if living_count > 0 && !number.is_multiple_of(5) => Some(living[number / 5 % living_count]),
             _ => (count > 0).then(|| number % count),
         }
     };
