@@ -14,7 +14,9 @@ await withPage(async (page) => {
   const told = await story.locator('.steps li').allTextContents()
   assert.ok(told[0].includes('The session began'), told.join('\n'))
   assert.ok(told.some((step) => step.includes('A used-up refresh token was presented again.')), told.join('\n'))
-  assert.ok(told.at(-1).includes('It ended'), told.join('\n'))
+  // The answer to the replay is told behind the end that it caused.
+  assert.ok(told.at(-2).includes('It ended'), told.join('\n'))
+  assert.ok(told.at(-1).includes('A request was refused (refresh): refresh_token_reused.'), told.join('\n'))
   await story.getByText('victim').waitFor()
 
   const feed = page.getByRole('list', { name: 'Security events' })

@@ -234,7 +234,7 @@ async fn alter(
         }
         Some(_) | None => {}
     }
-    note(service, &access, "device.changed", inbound).await?;
+    note(service, &access, "device.changed", None, inbound).await?;
     Ok(Some(access.view(device)))
 }
 
@@ -351,14 +351,19 @@ async fn end(
     }
 }
 
-/// Tells the audit of a change that DynamoDB holds. Should that fail, the caller tries the whole again.
+/// Tells the audit of a change that DynamoDB holds, under an id that the change has or a fresh one. Should that fail, the caller
+/// tries the whole again.
 pub(super) async fn note(
     service: &Service,
     access: &Access,
     event_type: &'static str,
+    event_id: Option<String>,
     inbound: &Inbound,
 ) -> Result<()> {
-    let operation = inbound.operation(&access.caller.actor())?;
+    let mut operation = inbound.operation(&access.caller.actor())?;
+    if let Some(event_id) = event_id {
+        operation.event_id = event_id;
+    }
     let application_id = &access.caller.application().application_id;
     service.state.run(&scripts::note(access.slot, event_type, "", application_id, &operation)).await.map(drop)
 }

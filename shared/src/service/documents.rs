@@ -4,8 +4,9 @@ use super::devices::{Access, device_tag, note};
 use super::inbound::Inbound;
 use super::rate;
 use super::runtime::Service;
-use super::update::{Change, Expected, merge};
+use super::update::{Change, Expected};
 use crate::adapters::dynamodb::devices::Stored;
+use crate::core::crypto;
 use crate::core::envelope;
 use crate::core::id::{UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
@@ -135,14 +136,10 @@ async fn rewrite(
                 if let Expected::Version(version) = expected
                     && version != stored.version
                 {
-                    return Err(Error::VersionMismatch { current: stored.version });
+                    return repeated(service, &access, place, document, (version, change), stored, inbound).await;
                 }
                 let version = stored.version;
-                let data = match change {
-                    Change::Replace(data) => data.clone(),
-                    Change::Merge(patch) => merge(view(service, place, stored).await?.data, patch.clone()),
-                };
-                (version, data)
+                (version, change.upon(view(service, place, stored).await?.data))
             }
         };
         let next =
@@ -150,22 +147,54 @@ async fn rewrite(
         let sealed = seal(service, place, next, &data, now).await?;
         if !save(service, place, document, version, &sealed).await? {
             let current = load(service, place, document, now).await?;
-            // A write whose answer was lost is tried again by the client, and then finds itself.
+            // A write whose answer was lost on the way from the store is tried again, and then finds itself.
             let own = current.version == next && current.sealed == sealed;
             match expected {
                 _ if own => {}
                 Expected::Any => continue,
-                Expected::Version(_) => return Err(Error::VersionMismatch { current: current.version }),
+                Expected::Version(version) => {
+                    return repeated(service, &access, place, document, (version, &change), current, inbound).await;
+                }
             }
         }
-        let event_type = match document {
-            Document::Device(_) => "device.data_changed",
-            Document::State => "user.state_changed",
-        };
-        note(service, &access, event_type, inbound).await?;
+        tell(service, &access, document, &sealed, inbound).await?;
         return Ok(DocumentView { version: next, data });
     }
     Err(Error::SessionChanged)
+}
+
+/// A change to a version that is not the current one: 412, unless it is the change that made the current one. A client repeats
+/// what it got no answer to; the function may have died before the change was told, so it is told again under the same id.
+async fn repeated(
+    service: &Service,
+    access: &Access,
+    place: Place,
+    document: &Document,
+    (version, change): (u32, &Change),
+    current: Stored,
+    inbound: &Inbound,
+) -> Result<DocumentView> {
+    let mismatch = Error::VersionMismatch { current: current.version };
+    if version.checked_add(1) != Some(current.version) {
+        return Err(mismatch);
+    }
+    let sealed = current.sealed.clone();
+    let made = view(service, place, current).await?;
+    if change.upon(made.data.clone()) != made.data {
+        return Err(mismatch);
+    }
+    tell(service, access, document, &sealed, inbound).await?;
+    Ok(made)
+}
+
+/// Tells the audit of a version. The id of the event is the version's own, so telling twice is telling once.
+async fn tell(service: &Service, access: &Access, document: &Document, sealed: &[u8], inbound: &Inbound) -> Result<()> {
+    let event_type = match document {
+        Document::Device(_) => "device.data_changed",
+        Document::State => "user.state_changed",
+    };
+    let id = crypto::hash(&[b"version of a document", sealed]);
+    note(service, access, event_type, Some(crypto::encode(&id[..16])), inbound).await
 }
 
 async fn place(service: &Service, access: &Access, document: &Document, now: Timestamp) -> Result<Place> {

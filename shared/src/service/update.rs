@@ -37,6 +37,16 @@ pub enum Change {
     Merge(Map<String, Value>),
 }
 
+impl Change {
+    /// What it makes of data. Made twice it makes the same.
+    pub(super) fn upon(&self, data: Map<String, Value>) -> Map<String, Value> {
+        match self {
+            Change::Replace(data) => data.clone(),
+            Change::Merge(patch) => merge(data, patch.clone()),
+        }
+    }
+}
+
 /// Changes the data of a session, under the lock that the caller holds or else under nobody's. A stated version and its data known: one round trip. `*`, or a patch of data that
 /// this environment has not seen: two.
 pub async fn update_session(

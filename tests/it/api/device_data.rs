@@ -1,6 +1,6 @@
 //! The data of a device: sealed, versioned, gone with the device.
 
-use integration_tests::{Request, Stack, Value, json};
+use integration_tests::{Request, Stack, Value, audit, json};
 
 use super::refused_fields;
 
@@ -56,6 +56,31 @@ async fn data_have_versions_and_outlive_sessions() {
         assert_eq!(answer.header("etag"), "\"4\"", "{tag}");
         assert_eq!(answer.body.is_empty(), status == 304, "{tag}");
     }
+}
+
+/// A client that got no answer repeats its change, and hears what the first one made. Each version has one event, whoever
+/// told it.
+#[tokio::test]
+async fn f_24_a_repeated_change_is_the_change_and_is_told_once() {
+    let stack = Stack::builder().with_database().start().await;
+    register(&stack, "phone").await;
+    for _ in 0..3 {
+        let answer = put(&stack, "phone", "\"0\"", json!({ "a": 1 })).send().await.expect(200);
+        assert_eq!(answer.json(), json!({ "version": 1, "data": { "a": 1 } }));
+    }
+    for _ in 0..2 {
+        let answer = patch(&stack, "phone", "\"1\"", json!({ "a": null, "b": 2 })).send().await.expect(200);
+        assert_eq!(answer.json(), json!({ "version": 2, "data": { "b": 2 } }));
+    }
+    // Other data, and a version that is not the one before: somebody else was there.
+    put(&stack, "phone", "\"1\"", json!({ "b": 3 })).send().await.expect_problem(412, "version_mismatch");
+    put(&stack, "phone", "\"0\"", json!({ "b": 2 })).send().await.expect_problem(412, "version_mismatch");
+    // The same data once more are a version of their own.
+    put(&stack, "phone", "\"2\"", json!({ "b": 2 })).send().await.expect(200);
+    stack.run_scheduled("write-audit", json!({})).await;
+    let rows = audit::rows(&stack.database().connect().await).await;
+    let told = rows.iter().filter(|row| row.event.event_type == "device.data_changed").count();
+    assert_eq!(told, 3, "versions 1, 2 and 3");
 }
 
 #[tokio::test]

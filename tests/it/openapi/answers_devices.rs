@@ -104,7 +104,7 @@ async fn documents_answer_as_documented() {
             api.app(method, path, |r| tagged(r).json(body)).await
         };
         send("*", &change).await.expect(200);
-        send("\"0\"", &change).await.expect_problem(412, "version_mismatch");
+        send("\"7\"", &change).await.expect_problem(412, "version_mismatch");
         send("", &change).await.expect_problem(428, "if_match_required");
         send("*", &too_large()).await.expect_problem(413, "payload_too_large");
         let form = api.app(method, path, |r| r.header("if-match", "*").body(FORM, b"data=1")).await;
