@@ -265,7 +265,7 @@ fn take(
                         for rule in watched(&event.event.event_type, &event.event.reason) {
                             *drained.watched.entry(rule).or_default() += 1;
                         }
-                        batch.events.push(*event);
+                        batch.events.push(event);
                     }
                     Queued::Activity(activity) => batch.activities.push(activity),
                     Queued::Sample(sample) => batch.samples.push(sample),
