@@ -19,6 +19,9 @@ pub struct RedisConfig {
     pub ca_pem: Option<Vec<u8>>,
     /// ElastiCache IAM authentication.
     pub iam: Option<RedisIam>,
+    /// Whether the clock of an environment may differ from the store's: for a demonstration that lives through a day that is
+    /// over. No deployment sets it.
+    pub clock_may_differ: bool,
 }
 
 /// ElastiCache IAM authentication: the password is a signed token, made anew for each connection.
@@ -180,7 +183,9 @@ impl RedisConfig {
                 return Err(ConfigError { variable: "REDIS_IAM_USER", problem: "goes with REDIS_IAM_CLUSTER".into() });
             }
         };
-        Ok(RedisConfig { urls, cluster: flag(source, "REDIS_CLUSTER")?, ca_pem: file(source, "REDIS_CA_FILE")?, iam })
+        let clock_may_differ = flag(source, "REDIS_CLOCK_MAY_DIFFER")?;
+        let (cluster, ca_pem) = (flag(source, "REDIS_CLUSTER")?, file(source, "REDIS_CA_FILE")?);
+        Ok(RedisConfig { urls, cluster, ca_pem, iam, clock_may_differ })
     }
 }
 

@@ -44,6 +44,25 @@ impl State {
         State { connector, ledger, current: Mutex::new(None) }
     }
 
+    /// Holds this environment's clock to those of the store.
+    async fn compare(&self, connection: &mut Connection) -> Result<Compared> {
+        if self.connector.clock_may_differ() {
+            return Ok(Compared { wall: clock::now(), monotonic: Instant::now() });
+        }
+        let before = clock::now();
+        let clocks = connection.clocks().await.map_err(|error| connection::classify(&error))?;
+        let (after, monotonic) = (clock::now(), Instant::now());
+        for store in clocks {
+            let comparison = Comparison { before, store, after };
+            if !comparison.agrees() {
+                let ahead = comparison.ahead_millis();
+                tracing::error!(ahead_millis = ahead, "the clock of this environment is off the store's");
+                return Err(Error::unavailable(Dependency::Clock, format_args!("{ahead} ms ahead of the store's")));
+            }
+        }
+        Ok(Compared { wall: after, monotonic })
+    }
+
     /// The open connection, or a new one. A new one is handed out only after every durable end that this Redis might
     /// not know has been applied to it; nothing is served from a store that forgot a revocation. I-1, F-02, F-03.
     ///
@@ -57,7 +76,7 @@ impl State {
             if open.compared.still_holds() {
                 return Ok(open.connection.clone());
             }
-            match compare(&mut open.connection).await {
+            match self.compare(&mut open.connection).await {
                 Ok(compared) => {
                     open.compared = compared;
                     return Ok(open.connection.clone());
@@ -73,7 +92,7 @@ impl State {
         let now = clock::now();
         let mut connection =
             Box::pin(self.connector.connect(now)).await.map_err(|error| connection::classify(&error))?;
-        let compared = compare(&mut connection).await?;
+        let compared = self.compare(&mut connection).await?;
         self.catch_up(&mut connection, now).await?;
         *current = Some(Current { connection: connection.clone(), compared });
         Ok(connection)
@@ -160,22 +179,6 @@ impl Work<'_> {
             Work::Command(command) => connection.command(command).await,
         }
     }
-}
-
-/// Holds this environment's clock to those of the store.
-async fn compare(connection: &mut Connection) -> Result<Compared> {
-    let before = clock::now();
-    let clocks = connection.clocks().await.map_err(|error| connection::classify(&error))?;
-    let (after, monotonic) = (clock::now(), Instant::now());
-    for store in clocks {
-        let comparison = Comparison { before, store, after };
-        if !comparison.agrees() {
-            let ahead = comparison.ahead_millis();
-            tracing::error!(ahead_millis = ahead, "the clock of this environment is off the store's");
-            return Err(Error::unavailable(Dependency::Clock, format_args!("{ahead} ms ahead of the store's")));
-        }
-    }
-    Ok(Compared { wall: after, monotonic })
 }
 
 /// Runs a script on a connection.

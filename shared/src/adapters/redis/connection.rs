@@ -37,6 +37,11 @@ pub enum Connection {
 pub struct Losses(Arc<AtomicBool>);
 
 impl Connector {
+    /// Whether nobody compares clocks.
+    pub fn clock_may_differ(&self) -> bool {
+        self.config.clock_may_differ
+    }
+
     /// `aws` is needed for IAM authentication only.
     pub fn new(config: RedisConfig, aws: Option<AwsConfig>) -> Self {
         Connector { config, aws }

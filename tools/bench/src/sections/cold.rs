@@ -24,6 +24,7 @@ pub async fn run(notebook: &mut Notebook) {
             cluster: false,
             ca_pem: stack.redis().ca_file().map(|file| std::fs::read(file).expect("the authority")),
             iam: None,
+            clock_may_differ: false,
         },
         None,
     );
