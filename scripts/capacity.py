@@ -5,7 +5,8 @@
 
 Paper first: rates from a model of people, loads from what one operation takes, quotas and prices of AWS. Then a simulation of
 what paper does not tell: queues in front of the shards, environments that start all at once, a shard that fails over.
-What an operation takes comes from docs/performance/report.json where `make bench` has measured it, else from INPUTS.
+What an operation takes comes from docs/performance/report.json where `make bench` has measured it, else from INPUTS, which
+are assumptions from early measurements.
 Without --write the tables are printed; with it they replace what stands between the markers of the document.
 """
 
@@ -22,13 +23,13 @@ SEED = 7
 
 # What one operation takes. Micros of the main thread of Redis per operation, bytes with all keys and the allocator.
 INPUTS = {
-    "bytes_per_session": 420.0,
+    "bytes_per_session": 700.0,
     "redis_micros": {"read": 10.0, "refresh": 60.0, "create": 90.0, "end": 70.0},
     "redis_handshake_micros": 800.0,  # one TLS connection, at the server
     "round_trip_millis": 0.5,  # inside a zone
     "handler_millis": 1.0,  # what a handler takes beside Redis
     "cold_millis": 60.0,
-    "drained_per_second": 20_000.0,  # one run of write-audit
+    "drained_per_second": 13_700.0,  # one of four runs of write-audit on two cores: make bench-audit
     "audit_bytes": 900.0,  # a row with its indexes
 }
 
