@@ -42,8 +42,7 @@ pub struct QueuedSample {
 /// What outboxes held.
 #[derive(Default)]
 pub struct Batch {
-    /// For the chain.
-    #[expect(clippy::vec_box, reason = "they are sorted and filtered: a pointer moves, and not several hundred bytes")]
+    /// For the chain. Boxed: they are sorted and filtered, so that a pointer moves and not several hundred bytes.
     pub events: Vec<Box<QueuedEvent>>,
     /// Recorded activities, which are no part of it.
     pub activities: Vec<QueuedActivity>,
