@@ -5,8 +5,7 @@
 
 Paper first: rates from a model of people, loads from what one operation takes, quotas and prices of AWS. Then a simulation of
 what paper does not tell: queues in front of the shards, environments that start all at once, a shard that fails over.
-What an operation takes comes from docs/performance/report.json where `make bench` has measured it, else from INPUTS, which
-are assumptions from early measurements.
+What an operation takes are the INPUTS: assumptions, some of them from early measurements. Nothing reads the benchmark's report yet.
 Without --write the tables are printed; with it they replace what stands between the markers of the document.
 """
 
@@ -18,7 +17,6 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "CAPACITY.md"
-REPORT = ROOT / "docs" / "performance" / "report.json"
 SEED = 7
 
 # What one operation takes. Micros of the main thread of Redis per operation, bytes with all keys and the allocator.
@@ -61,21 +59,6 @@ GATEWAY_QUOTA = 10_000.0  # requests a second of an account, raised on request
 KMS_QUOTA = 20_000.0
 LAMBDA_BURST = 1_000  # environments that a function gains in ten seconds
 RINGS_OF_CREATE = 3
-
-
-def inputs():
-    """INPUTS, with what the benchmark has measured in their place."""
-    values = json.loads(json.dumps(INPUTS))
-    source = "assumed"
-    if REPORT.exists():
-        measured = json.loads(REPORT.read_text()).get("capacity", {})
-        for name, value in measured.items():
-            if isinstance(value, dict):
-                values[name].update(value)
-            elif name in values:
-                values[name] = value
-        source = "measured" if measured else "assumed"
-    return values, source
 
 
 def rates():
@@ -233,11 +216,11 @@ def simulation(values, load, shards):
 
 
 def sections():
-    values, source = inputs()
+    values = INPUTS
     given, shards, load, _ = paper(values)
     taken = [(name, json.dumps(value) if isinstance(value, dict) else value) for name, value in values.items()]
     return {
-        "inputs": f"What an operation takes: {source}.\n\n" + table(("input", "value"), taken),
+        "inputs": "What an operation takes is assumed:\n\n" + table(("input", "value"), taken),
         "paper": given,
         "cost": cost(values, shards, load),
         "limits": limits(values, load, shards),
