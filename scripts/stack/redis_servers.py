@@ -18,6 +18,7 @@ def _command(directory, port, durable):
         tools.redis_server(),
         *("--bind", "127.0.0.1", "--port", port, "--dir", directory),
         *("--daemonize", "no", "--save", "", "--maxmemory-policy", "noeviction"),
+        *("--zset-max-listpack-entries", "512"),
         *("--appendonly", "yes" if durable else "no", "--appendfsync", "everysec"),
     ]
 

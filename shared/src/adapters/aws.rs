@@ -1,6 +1,7 @@
 //! AWS clients without the configuration chain: Lambda states region and credentials in the environment, so no
 //! profile, metadata service or certificate bundle is ever read.
 
+use crate::adapters::https;
 use crate::config::{AwsConfig, RedisIam};
 use crate::core::time::Timestamp;
 use crate::limits::{AWS_ATTEMPT_MILLIS, AWS_ATTEMPTS};
@@ -10,17 +11,14 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use base64::Engine;
 use std::time::{Duration, SystemTime};
 
 /// What every client is built from.
 #[derive(Clone)]
 pub struct Aws {
     config: AwsConfig,
-    http: SharedHttpClient,
+    http: Option<SharedHttpClient>,
 }
 
 /// Why a call failed, as far as callers care.
@@ -35,13 +33,8 @@ pub enum Failure {
 impl Aws {
     /// One HTTP client for all services: ring, and Amazon's roots only.
     pub fn new(config: AwsConfig) -> Self {
-        let tls = TlsContext::builder().with_trust_store(amazon_roots()).build();
-        let builder = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
-        let http = match tls {
-            Ok(tls) => builder.tls_context(tls).build_https(),
-            // Never met with rustls: its context has nothing to fail on. The default context is as strict.
-            Err(_) => builder.build_https(),
-        };
+        // Always there, since ring lacks no version of TLS; without one every call would fail as in an outage.
+        let http = https::client(Duration::from_millis(AWS_ATTEMPT_MILLIS / 2)).ok();
         Aws { config, http }
     }
 
@@ -60,8 +53,8 @@ impl Aws {
             .region(self.region())
             .credentials_provider(self.credentials())
             .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
-            .timeout_config(timeouts())
-            .http_client(self.http.clone());
+            .timeout_config(timeouts());
+        config.set_http_client(self.http.clone());
         config.set_endpoint_url(self.config.endpoint_url.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
@@ -73,8 +66,8 @@ impl Aws {
             .region(self.region())
             .credentials_provider(self.credentials())
             .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
-            .timeout_config(timeouts())
-            .http_client(self.http.clone());
+            .timeout_config(timeouts());
+        config.set_http_client(self.http.clone());
         config.set_endpoint_url(self.config.endpoint_url.clone());
         aws_sdk_sns::Client::from_conf(config.build())
     }
@@ -87,8 +80,8 @@ impl Aws {
             .credentials_provider(self.credentials())
             .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
             .timeout_config(timeouts())
-            .force_path_style(self.config.endpoint_url.is_some())
-            .http_client(self.http.clone());
+            .force_path_style(self.config.endpoint_url.is_some());
+        config.set_http_client(self.http.clone());
         config.set_endpoint_url(self.config.endpoint_url.clone());
         aws_sdk_s3::Client::from_conf(config.build())
     }
@@ -100,8 +93,8 @@ impl Aws {
             .region(self.region())
             .credentials_provider(self.credentials())
             .retry_config(RetryConfig::standard().with_max_attempts(AWS_ATTEMPTS))
-            .timeout_config(timeouts())
-            .http_client(self.http.clone());
+            .timeout_config(timeouts());
+        config.set_http_client(self.http.clone());
         config.set_endpoint_url(self.config.endpoint_url.clone());
         aws_sdk_kms::Client::from_conf(config.build())
     }
@@ -123,24 +116,6 @@ fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(Duration::from_millis(AWS_ATTEMPT_MILLIS))
         .operation_timeout(Duration::from_millis(AWS_ATTEMPT_MILLIS * 2))
         .build()
-}
-
-/// Amazon's own roots out of the compiled-in Mozilla list: five certificates instead of a hundred and forty, and no
-/// file to read.
-fn amazon_roots() -> TrustStore {
-    let mut store = TrustStore::empty();
-    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
-        let names = |needle: &[u8]| certificate.windows(needle.len()).any(|window| window == needle);
-        if names(b"Amazon Root CA") || names(b"Starfield Services Root") {
-            store.add_pem_certificate(pem(certificate));
-        }
-    }
-    store
-}
-
-fn pem(certificate: &[u8]) -> Vec<u8> {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(certificate);
-    format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n").into_bytes()
 }
 
 /// Password of an ElastiCache user with IAM authentication: a presigned `connect` request without its scheme, valid
@@ -190,17 +165,6 @@ mod tests {
             session_token: Some("token".into()),
             endpoint_url: None,
         }
-    }
-
-    #[test]
-    fn only_amazon_roots_are_trusted() {
-        let text = format!("{:?}", amazon_roots());
-        assert!(!text.is_empty());
-        let kept = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .filter(|certificate| certificate.windows(14).any(|window| window == b"Amazon Root CA"))
-            .count();
-        assert_eq!(kept, 4, "Amazon Root CA 1 to 4");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod aws;
 pub mod dynamodb;
 pub mod geo;
 pub mod http;
+pub mod https;
 pub mod jobs;
 pub mod kms;
 pub mod outbound;

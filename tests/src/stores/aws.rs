@@ -12,6 +12,7 @@ use aws_sdk_s3::types::{
     ObjectLockRetentionMode, ObjectLockRule,
 };
 use futures::future::join_all;
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use crate::{secrets, settings};
@@ -67,7 +68,7 @@ impl AwsStores {
         let secret_access_key = settings::random_hex(20);
         secrets::register(&secret_access_key);
         let credentials = Credentials::new("TESTACCESSKEY", &secret_access_key, None, None, "harness");
-        let http_client = aws_smithy_http_client::Builder::new().build_http();
+        let http_client = shared::adapters::https::client(Duration::from_secs(5)).expect("an HTTP client");
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))

@@ -285,7 +285,8 @@ impl Node {
             .current_dir(self.directory.path())
             .args(["--bind", "127.0.0.1", "--bind-source-addr", &self.address.to_string()])
             .args(["--port", &self.port.to_string(), "--save", "", "--appendonly", "no"])
-            .args(["--maxmemory-policy", "noeviction", "--cluster-enabled", "yes"])
+            .args(["--maxmemory-policy", "noeviction", "--zset-max-listpack-entries", "512"])
+            .args(["--cluster-enabled", "yes"])
             .args(["--cluster-node-timeout", &NODE_TIMEOUT.as_millis().to_string()])
             // However long replication was paused, the replica is the one that takes over.
             .args(["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"])

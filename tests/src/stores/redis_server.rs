@@ -146,7 +146,8 @@ impl RedisServer {
         command
             .current_dir(self.directory.path())
             .args(["--bind", "127.0.0.1", "--dir", ".", "--dbfilename", DUMP_FILE, "--save", "", "--appendonly", "no"])
-            .args(["--maxmemory-policy", "noeviction", "--port", &self.port.to_string()])
+            .args(["--maxmemory-policy", "noeviction", "--zset-max-listpack-entries", "512"])
+            .args(["--port", &self.port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());

@@ -1,0 +1,103 @@
+//! The HTTP client of the AWS SDK: HTTP/1.1 over ring and Amazon's own roots.
+//!
+//! The client that the SDK brings along speaks HTTP/2 as well and can read the certificates of the system. AWS answers
+//! these services in HTTP/1.1 and the roots are compiled in, so both would only make every function larger; what is left
+//! is the client that the Lambda runtime carries in any case.
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A client of the given connect timeout. How long an attempt may take is the SDK's to watch: it drops the request.
+///
+/// # Errors
+/// When the provider lacks a protocol version, which ring does not.
+pub fn client(connect_timeout: Duration) -> Result<SharedHttpClient, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(amazon_roots())
+        .with_no_client_auth();
+    let mut tcp = TcpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect_timeout));
+    // Plain HTTP is for an endpoint that the environment states; AWS' own are all HTTPS.
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    let pool = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+    Ok(SharedHttpClient::new(Https { pool }))
+}
+
+/// Amazon's own roots out of the compiled-in Mozilla list: five certificates instead of a hundred and forty, and no
+/// file to read.
+fn amazon_roots() -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        let names = |needle: &[u8]| certificate.windows(needle.len()).any(|window| window == needle);
+        if names(b"Amazon Root CA") || names(b"Starfield Services Root") {
+            store.add_parsable_certificates([certificate.clone()]);
+        }
+    }
+    store
+}
+
+#[derive(Debug, Clone)]
+struct Https {
+    pool: Client<HttpsConnector<TcpConnector>, SdkBody>,
+}
+
+impl HttpClient for Https {
+    /// The settings are those of [`client`] for every operation, so there is one connector and one pool.
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Https {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let pool = self.pool.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let answer = pool.request(request).await.map_err(failure)?;
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x)).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+/// What broke on the way may be tried again; a request that can not be sent may not.
+fn failure(error: Error) -> ConnectorError {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
+            return ConnectorError::user(error.into());
+        }
+        cause = inner.source();
+    }
+    ConnectorError::io(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_amazon_roots_are_trusted() {
+        let kept = |needle: &[u8]| {
+            let certificates = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+            certificates.filter(|certificate| certificate.windows(needle.len()).any(|window| window == needle)).count()
+        };
+        assert_eq!(kept(b"Amazon Root CA"), 4, "Amazon Root CA 1 to 4");
+        assert_eq!(amazon_roots().len(), 4 + kept(b"Starfield Services Root"));
+    }
+}
