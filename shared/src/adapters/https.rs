@@ -34,7 +34,8 @@ pub fn client(connect_timeout: Duration) -> Result<SharedHttpClient, rustls::Err
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));
     // Plain HTTP is for an endpoint that the environment states; AWS' own are all HTTPS.
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
     let pool = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
     Ok(SharedHttpClient::new(Https { pool }))
 }
@@ -70,7 +71,8 @@ impl HttpConnector for Https {
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
             let answer = pool.request(request).await.map_err(failure)?;
-            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x)).map_err(|error| ConnectorError::other(error.into(), None))
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
 }

@@ -1,5 +1,6 @@
 //! F-01, F-02: Redis comes back with an older state, or with none.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use integration_tests::application::SessionTokens;
 use integration_tests::stores::Snapshot;
 use integration_tests::{Stack, json};
@@ -194,4 +195,35 @@ async fn f_02_another_application_can_not_undo_an_end() {
     stack.redis().restart_from_snapshot(&snapshot).await;
     expect_dead("get", &ended, &check(app, &ended, "get").send().await);
     app.get(&kept.session_id).await.expect(200);
+}
+
+/// F-32: the end that a later release wrote in a way of its own may be that of any session, so a store that can not be told of it
+/// serves none.
+#[tokio::test]
+async fn f_32_nothing_is_served_from_an_older_state_while_an_end_can_not_be_read() {
+    let stack = stack().await;
+    let app = &stack.app;
+    let session = session_with_data(app, "ada").await;
+    warm_up(&stack).await;
+    let snapshot = stack.redis().snapshot().await;
+    let (text, number) =
+        (|text: &str| AttributeValue::S(text.into()), |value: u64| AttributeValue::N(value.to_string()));
+    // An unknown kind, a kind without its fields, and one that has expired, which DynamoDB removes late.
+    for (entry, expires_at) in [("q#one", 4_000_000_000), ("u#AAECAwQF", 4_000_000_000), ("q#two", 1)] {
+        let told = stack.aws.dynamodb.put_item().table_name(&stack.aws.tables.revocations);
+        let told = told.item("scope", text("b000")).item("entry", text(entry));
+        told.item("at", number(0)).item("expiresAt", number(expires_at)).send().await.expect("PutItem succeeds");
+        stack.redis().restart_from_snapshot(&snapshot).await;
+        for name in CHECKS {
+            let response = check(app, &session, name).send().await;
+            if expires_at == 1 {
+                assert!(response.status < 300, "{name}: {response:?}");
+            } else {
+                expect_away(name, &response);
+            }
+        }
+        let gone = stack.aws.dynamodb.delete_item().table_name(&stack.aws.tables.revocations);
+        let gone = gone.key("scope", text("b000")).key("entry", text(entry)).send().await;
+        gone.expect("DeleteItem succeeds");
+    }
 }

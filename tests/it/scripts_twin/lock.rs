@@ -69,7 +69,7 @@ impl Case {
         let held = rng.random_bool(0.6).then_some(Held { lock, left_millis });
         let issued = Issued {
             highest: pick(rng, &[fence, fence, fence, fence + 1, 0]),
-            released_by: pick(rng, &[[0; 8], operation.mark, [5; 8]]),
+            released_by: pick(rng, &[[0; 8], ADA.mark(), BOB.mark()]),
         };
         let issued = if rng.random_bool(0.9) { issued } else { Issued::default() };
         if let Some(held) = &held {
@@ -189,7 +189,7 @@ async fn compare_unlock(bench: &Bench, index: u64) {
     let Case { session, held, issued, operation, now, name, .. } = &case;
     let slot = crate::script_bench::slot_of(session, case.record.header.user_tag);
     let call = scripts::unlock(session, slot, case.tag, ADA, operation, *now);
-    let decision = lock::release(*held, *issued, ADA, operation.mark);
+    let decision = lock::release(*held, *issued, ADA);
     for round in ["once", "twice"] {
         let reply = scripts::unlocked(bench.run(&call).await.unwrap_or_else(|error| panic!("{name} {round}: {error}")));
         let reply = reply.expect("a known reply");
@@ -200,7 +200,7 @@ async fn compare_unlock(bench: &Bench, index: u64) {
         let told = match (decision, &reply) {
             (Release::Released, Unlocked::Done) => {
                 assert_eq!(bench.bytes(&keys::lock(session)).await, None, "{name} {round}");
-                let kept = Issued { released_by: operation.mark, ..*issued };
+                let kept = Issued { released_by: ADA.mark(), ..*issued };
                 let bytes = bench.bytes(&keys::issued_fences(session)).await;
                 assert_eq!(bytes.as_deref(), Some(&kept.encode()[..]), "{name} {round}");
                 vec!["session.unlocked"]

@@ -44,7 +44,8 @@ pub struct Stored {
     pub lock: Option<usize>,
     /// The lock with the highest fencing number.
     pub newest_lock: Option<usize>,
-    pub unlocked_by: Option<Mark>,
+    /// How the lock that was released last is remembered.
+    pub released: Option<Released>,
     /// The mark of the operation that granted the lock.
     pub locked_by: Option<Mark>,
 }
@@ -97,9 +98,18 @@ pub struct Model {
     pub held: Contents,
 }
 
+/// What a release leaves behind: the release before remembered the operation, so only that is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    Lock(usize),
+    Operation(Mark),
+}
+
 /// An operation as the store hears of it.
 #[derive(Debug, Clone, Copy)]
 pub struct By {
+    /// Whether the environment runs the scripts of the release before.
+    pub release_before: bool,
     pub now: Timestamp,
     pub truth: Timestamp,
     pub mark: Mark,
@@ -209,7 +219,7 @@ impl Model {
             evicted: evicted.clone(),
             lock: None,
             newest_lock: None,
-            unlocked_by: None,
+            released: None,
             locked_by: None,
         };
         self.held.sessions.insert(session, stored);
@@ -325,11 +335,12 @@ impl Model {
             return answer;
         }
         let held = self.held.sessions.get_mut(&session).expect("owned");
+        let released = if by.release_before { Released::Operation(by.mark) } else { Released::Lock(lock) };
         if held.lock == Some(lock) {
-            (held.lock, held.unlocked_by) = (None, Some(by.mark));
+            (held.lock, held.released) = (None, Some(released));
             return Answer::Done;
         }
-        if held.unlocked_by == Some(by.mark) { Answer::Done } else { Answer::LockLost }
+        if held.released == Some(released) { Answer::Done } else { Answer::LockLost }
     }
 
     pub fn share(&mut self, session: usize, code: u32, by: By) -> Answer {

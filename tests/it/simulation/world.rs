@@ -244,10 +244,14 @@ impl<'a> World<'a> {
         self.previous.is_some()
     }
 
+    fn runs_release_before(&self, context: &Context) -> bool {
+        self.is_mixed() && context.environment == ENVIRONMENTS - 1
+    }
+
     /// Runs a script; the last environment of a mixed fleet runs that of the release before.
     async fn send(&self, context: &Context, call: &Call) -> RedisResult<Value> {
         match &self.previous {
-            Some(previous) if context.environment == ENVIRONMENTS - 1 => {
+            Some(previous) if self.runs_release_before(context) => {
                 self.bench.connection().command(&previous.command(call)).await
             }
             _ => self.bench.run(call).await,
@@ -261,7 +265,8 @@ impl<'a> World<'a> {
         read: &impl Fn(RedisResult<Value>) -> Answer,
         expect: &impl Fn(&mut Model, By) -> Answer,
     ) -> Answer {
-        let by = By { now: context.now, truth: self.truth.get(), mark: context.operation.mark };
+        let release_before = self.runs_release_before(context);
+        let by = By { release_before, now: context.now, truth: self.truth.get(), mark: context.operation.mark };
         let before = self.model.borrow().held.clone();
         let expected = expect(&mut self.model.borrow_mut(), by);
         let answer = read(self.send(context, call).await);
@@ -373,7 +378,7 @@ impl<'a> World<'a> {
             let now = self.truth.get();
             catch_up::apply(&mut self.bench.connection(), &recorded, now).await.expect("applied");
             let mark = catch_up::operation_of(&recorded.entry, now).mark;
-            let by = By { now, truth: now, mark };
+            let by = By { release_before: false, now, truth: now, mark };
             let mut model = self.model.borrow_mut();
             match &recorded.entry {
                 LedgerEntry::Session { session, reason, application_tag } => {

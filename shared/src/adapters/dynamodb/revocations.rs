@@ -88,7 +88,7 @@ impl Revocations {
     /// Ends that Redis has not acknowledged.
     pub async fn pending(&self, now: Timestamp) -> Result<Vec<Recorded>> {
         let items = self.query(PENDING).await?;
-        Ok(items.iter().filter_map(|item| read(text(item, "entry")?.split_once('#'), item, now)).collect())
+        self.read_all(items.iter().map(|item| (text(item, "entry").and_then(|entry| entry.split_once('#')), item)), now)
     }
 
     async fn store(&self, incarnation: &str) -> Result<bool> {
@@ -126,10 +126,11 @@ impl Revocations {
         let mut pages = self.client.scan().table_name(&self.table).consistent_read(true).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| classify(&error))?;
-            entries.extend(page.items().iter().filter_map(|item| {
+            let of_buckets = page.items().iter().filter_map(|item| {
                 let scope = text(item, "scope").filter(|scope| ![PENDING, STORES, ERASING].contains(scope))?;
-                read(Some((scope, text(item, "entry")?)), item, now)
-            }));
+                Some((text(item, "entry").map(|entry| (scope, entry)), item))
+            });
+            entries.extend(self.read_all(of_buckets, now)?);
         }
         Ok(entries)
     }
@@ -262,7 +263,16 @@ impl Revocations {
     pub async fn of_bucket(&self, bucket: Bucket, now: Timestamp) -> Result<Vec<Recorded>> {
         let scope = bucket.to_string();
         let items = self.query(&scope).await?;
-        Ok(items.iter().filter_map(|item| read(Some((&scope, text(item, "entry")?)), item, now)).collect())
+        self.read_all(items.iter().map(|item| (text(item, "entry").map(|entry| (scope.as_str(), entry)), item)), now)
+    }
+
+    /// What has not expired. One entry that this release can not read fails them all: it may be the end of a session, and
+    /// a store that never hears of it would serve that session. I-3, F-32.
+    fn read_all<'a>(&self, items: impl Iterator<Item = Placed<'a>>, now: Timestamp) -> Result<Vec<Recorded>> {
+        items
+            .filter(|(_, item)| number::<i64>(item, "expiresAt").is_none_or(|at| at > now.seconds()))
+            .map(|(place, item)| read(place, item).ok_or_else(|| unreadable(&self.table)))
+            .collect()
     }
 
     async fn query(&self, scope: &str) -> Result<Vec<Item>> {
@@ -347,13 +357,13 @@ fn pending_key(entry: &LedgerEntry) -> String {
     format!("{}#{}", entry.bucket(), entry.sort_key())
 }
 
-/// Reads an item; expired ones count as gone, since DynamoDB deletes them late.
-fn read(place: Option<(&str, &str)>, item: &Item, now: Timestamp) -> Option<Recorded> {
+/// Where an item lies, as bucket and entry, when that can be read, and the item.
+type Placed<'a> = (Option<(&'a str, &'a str)>, &'a Item);
+
+/// Reads an item. Expired ones are left out before, since DynamoDB deletes them late.
+fn read(place: Option<(&str, &str)>, item: &Item) -> Option<Recorded> {
     let (bucket, entry) = place?;
     let bucket = Bucket::new(u16::from_str_radix(bucket.strip_prefix('b')?, 16).ok()?)?;
-    if number::<i64>(item, "expiresAt")? <= now.seconds() {
-        return None;
-    }
     let entry = match parse_sort_key(bucket, entry)? {
         Subject::Session(session) => LedgerEntry::Session {
             session,

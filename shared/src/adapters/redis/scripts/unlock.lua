@@ -1,5 +1,8 @@
 -- Releases the lock of a session for the owner of its token. Twin of core::lock::release. T-70.
 --
+-- The lock that was released last is remembered by its owner: who asks again, not knowing whether the first request
+-- was carried out, gets the first answer.
+--
 -- A refused attempt is told of in the audit. When its call runs twice there are two entries of one event id, of which the
 -- audit keeps one.
 --
@@ -18,16 +21,16 @@ if reason then
   return {'lapsed', reason}
 end
 
-local lock, issued = lock_of(KEYS[6]), issued_of(KEYS[7])
+local lock, issued, mark = lock_of(KEYS[6]), issued_of(KEYS[7]), string.sub(ARGV[9], 1, 8)
 local holder = attribute(KEYS[1], h, 2)
 if lock and lock.owner == ARGV[9] then
   redis.call('DEL', KEYS[6])
-  redis.call('SET', KEYS[7], struct.pack(ISSUED, issued.highest, operation), 'PXAT',
+  redis.call('SET', KEYS[7], struct.pack(ISSUED, issued.highest, mark), 'PXAT',
     string.format('%d', h.absolute + 86400000))
   emit(KEYS[5], event_id, 'session.unlocked', '', sid, h.tag, holder, common)
   return {'released'}
 end
-if issued.released_by == operation then
+if issued.released_by == mark then
   return {'released'}
 end
 emit(KEYS[5], event_id, 'lock.refused', '', sid, h.tag, holder, common)
