@@ -5,7 +5,8 @@
 
 Paper first: rates from a model of people, loads from what one operation takes, quotas and prices of AWS. Then a simulation of
 what paper does not tell: queues in front of the shards, environments that start all at once, a shard that fails over.
-What an operation takes are the INPUTS: assumptions, some of them from early measurements. Nothing reads the benchmark's report yet.
+What an operation takes are the INPUTS: what MEASURED names is taken from the benchmark's report where that has it, the rest is
+assumed.
 Without --write the tables are printed; with it they replace what stands between the markers of the document.
 """
 
@@ -27,9 +28,21 @@ INPUTS = {
     "round_trip_millis": 0.5,  # inside a zone
     "handler_millis": 1.0,  # what a handler takes beside Redis
     "cold_millis": 60.0,
-    "drained_per_second": 13_700.0,  # one of four runs of write-audit on two cores: make bench-audit
+    "drained_per_second": 13_700.0,  # one of four runs of write-audit on two cores
     "audit_bytes": 900.0,  # a row with its indexes
 }
+
+REPORT = ROOT / "docs" / "performance" / "report.json"
+# Where the benchmark's report says it: input, beginning of the figure's name, and what one of it is in units of the input.
+# Four runs of write-audit share what the benchmark's one run drains.
+MEASURED = (
+    ("bytes_per_session", "bytes per session at", 1.0),
+    ("redis_micros.read", "warm read: processor time of Redis", 1.0),
+    ("redis_micros.refresh", "processor time of Redis per refresh", 1.0),
+    ("handler_millis", "warm read: processor time of the function", 0.001),
+    ("cold_millis", "cold start of get-session: spawn to ready", 1.0),
+    ("drained_per_second", "events drained per second", 0.25),
+)
 
 # The people: sessions, and what the live ones do at the busiest time of a day.
 SESSIONS = 100_000_000
@@ -215,12 +228,31 @@ def simulation(values, load, shards):
     return "\n\n".join(parts)
 
 
+def inputs():
+    """What an operation takes, and the table that says where each value is from."""
+    values = {name: dict(value) if isinstance(value, dict) else value for name, value in INPUTS.items()}
+    figures = {}
+    if REPORT.exists():
+        for section in json.loads(REPORT.read_text())["sections"]:
+            figures |= {figure["name"]: figure["value"] for figure in section["findings"]["measurements"]}
+    origin = {}
+    for path, beginning, unit in MEASURED:
+        for name, value in figures.items():
+            if name.startswith(beginning):
+                place, key = (values[path.split(".")[0]], path.split(".")[1]) if "." in path else (values, path)
+                place[key], origin[path] = float(f"{value * unit:.4g}"), f"measured: {name}"
+    rows = []
+    for name, value in values.items():
+        for path, one in [(f"{name}.{key}", one) for key, one in value.items()] if isinstance(value, dict) else [(name, value)]:
+            rows.append((path, f"{one:,}", origin.get(path, "assumed")))
+    return values, table(("input", "value", "from"), rows)
+
+
 def sections():
-    values = INPUTS
+    values, taken = inputs()
     given, shards, load, _ = paper(values)
-    taken = [(name, json.dumps(value) if isinstance(value, dict) else value) for name, value in values.items()]
     return {
-        "inputs": "What an operation takes is assumed:\n\n" + table(("input", "value"), taken),
+        "inputs": taken,
         "paper": given,
         "cost": cost(values, shards, load),
         "limits": limits(values, load, shards),

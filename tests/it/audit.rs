@@ -10,6 +10,8 @@ mod drain;
 mod events;
 #[path = "audit/kills.rs"]
 mod kills;
+#[path = "audit/older_entries.rs"]
+mod older_entries;
 #[path = "audit/personal.rs"]
 mod personal;
 #[path = "audit/query.rs"]

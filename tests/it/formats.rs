@@ -5,6 +5,8 @@
 mod driver;
 #[path = "formats/golden.rs"]
 mod golden;
+#[path = "formats/items.rs"]
+mod items;
 #[path = "formats/parsers.rs"]
 mod parsers;
 #[path = "formats/records.rs"]

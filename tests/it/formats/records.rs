@@ -41,7 +41,7 @@ pub fn session() -> SessionId {
     SessionId::from_parts(Bucket::new(0x2a5).expect("in range"), *b"sixteen bytes id")
 }
 
-fn slot() -> UserSlot {
+pub fn slot() -> UserSlot {
     UserSlot { bucket: session().bucket(), tag: UserTag::from_bytes(*b"usertg") }
 }
 
@@ -213,7 +213,7 @@ fn distinct() -> Vec<u8> {
     distinct.stored()
 }
 
-const APPLICATION: &str = r#"{"applicationId":"demo","groupId":"demo","name":"Demo","scopes":["sessions:read"],
+pub const APPLICATION: &str = r#"{"applicationId":"demo","groupId":"demo","name":"Demo","scopes":["sessions:read"],
     "status":"active","policy":{},"keys":[{"sha256":"00","expiresAt":null}],"createdAt":1790000000000,"version":1}"#;
 
 pub fn formats() -> Vec<Format> {

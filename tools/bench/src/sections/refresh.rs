@@ -32,7 +32,7 @@ pub async fn run(notebook: &mut Notebook) {
     let (rounds, of_server, of_function) = notebook.size((5, 22_000, 2_000), (2, 320, 20));
     rotate(&server, &stack, &mut held, CONNECTIONS * 4).await;
 
-    let (mut rates, mut lambda_rates) = (vec![], vec![]);
+    let (mut rates, mut lambda_rates, mut stores) = (vec![], vec![], vec![]);
     let mut table = Table::new(
         "Processor time per refresh, in microseconds",
         &["round", "server", "Redis beside the server", "function", "Redis beside the function"],
@@ -42,6 +42,7 @@ pub async fn run(notebook: &mut Notebook) {
         rotate(&server, &stack, &mut held, of_server).await;
         let by_server: Vec<f64> = meter.read().iter().map(|time| time.as_secs_f64() * 1e6 / of_server as f64).collect();
         rates.push(1e6 / by_server.iter().sum::<f64>());
+        stores.push(by_server[1]);
         let meter = Meter::start(&[function.pid(), redis]);
         for _ in 0..of_function {
             let event = site::refresh_event(&stack, &own.session_id, &own.refresh_token);
@@ -62,6 +63,8 @@ pub async fn run(notebook: &mut Notebook) {
     notebook.measure(figure.must(Bound::AtLeast(3000.0)).reach(Bound::AtLeast(6000.0)).note(note));
     let figure = Measurement::of("the same in Lambda form", "/s", &lambda_rates);
     notebook.measure(figure.note("one at a time: each pays for the Runtime API and for waking both processes"));
+    let note = format!("{CONNECTIONS} at once");
+    notebook.measure(Measurement::of("processor time of Redis per refresh", "µs", &stores).note(note));
     notebook.table(table);
 }
 
