@@ -44,6 +44,15 @@ pub async fn run(notebook: &mut Notebook) {
     let note = "without TLS to the stores, which the local stack speaks in plain text";
     notebook.measure(figure.floor("hello, M", &[(hello.start - nothing) / 1e6]).note(note));
 
+    let mut dearest = Table::new(
+        "Where a warm read spends its instructions: the dearest functions themselves, callees apart",
+        &["function", "instructions per read", "share"],
+    );
+    for (function, cost) in callgrind::dearest(&get.few, &get.many, (many - 1) as f64, 30) {
+        dearest.row([format!("`{function}`"), number(cost), format!("{:.1} %", cost / get.each * 100.0)]);
+    }
+    notebook.table(dearest);
+
     let create = counts(&stack, "create-session", &creations, many).await;
     row("create-session", &create);
     // A token is good once, so each refresh is of a session of its own.
@@ -56,14 +65,6 @@ pub async fn run(notebook: &mut Notebook) {
     row("refresh-session", &refresh);
     notebook.table(table);
 
-    let mut table = Table::new(
-        "Where a warm read spends its instructions: the dearest functions themselves, callees apart",
-        &["function", "instructions per read", "share"],
-    );
-    for (function, cost) in callgrind::dearest(&get.few, &get.many, (many - 1) as f64, 30) {
-        table.row([format!("`{function}`"), number(cost), format!("{:.1} %", cost / get.each * 100.0)]);
-    }
-    notebook.table(table);
 }
 
 /// What a function executes.
