@@ -124,6 +124,9 @@ pub enum Error {
     /// The idempotency key stood for another payload.
     #[error("idempotency key reused")]
     IdempotencyKeyReused,
+    /// The legacy session was exchanged for a session before.
+    #[error("legacy session exchanged before")]
+    LegacySessionExchanged,
     /// The session is bound to the network it began at, and the request comes from another one.
     #[error("bound to another network")]
     BindingMismatch,

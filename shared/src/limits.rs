@@ -105,6 +105,12 @@ pub const FORM_BYTES_MAX: usize = 8 * 1024;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// How long an Idempotency-Key is remembered.
 pub const IDEMPOTENCY_SECONDS: u64 = 24 * 3600;
+/// Id of a session of another system.
+pub const LEGACY_SESSION_BYTES_MAX: usize = 512;
+/// How long an exchange of a legacy session is repeated: parallel requests of one browser all bring the legacy session.
+pub const LEGACY_REPEAT_SECONDS: u64 = 60;
+/// How long it is remembered at least that a legacy session has been exchanged.
+pub const LEGACY_REMEMBERED_SECONDS_MIN: u64 = 30 * 24 * 3600;
 /// Device id, device name, `acr`, one `amr` value.
 pub const SHORT_TEXT_BYTES_MAX: usize = 128;
 /// Entries of `amr`.

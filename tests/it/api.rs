@@ -17,6 +17,7 @@ mod fuzz;
 mod idempotency;
 mod introspection;
 mod jwt_attacks;
+mod legacy;
 mod limits;
 mod listing;
 mod locks;

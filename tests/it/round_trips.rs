@@ -155,6 +155,9 @@ async fn a_creation_is_one_round_trip() {
     let keyed = || create("ada").header("idempotency-key", "8e03978e-40d5-43dd-bc93-6894a57f9324");
     costs(&stack, "create with Idempotency-Key", keyed(), 201, Cost::redis(1)).await;
     costs(&stack, "the same again: claim, then record", keyed(), 201, Cost::redis(2)).await;
+    let legacy = || app.request("POST", "/sessions").json(&json!({ "userId": "bob", "legacySession": "8e03978e" }));
+    costs(&stack, "create with legacySession", legacy(), 201, Cost::redis(1)).await;
+    costs(&stack, "the same again: exchange, then record", legacy(), 201, Cost::redis(2)).await;
     // The eviction goes into the ledger.
     let evicting = Cost::redis(1).and_dynamodb(&[("PutItem", 1)]);
     let evicted = costs(&stack, "create with eviction", create("ada"), 201, evicting).await;

@@ -134,6 +134,9 @@ async fn t_48_hostile_user_ids_never_reach_a_key_and_data_is_never_readable() {
         let put = app.put(&session.session_id, "\"1\"", json!({ "data": data })).await.expect(200);
         app.patch(&session.session_id, put.header("etag"), json!({ "data": { "more": canary } })).await.expect(200);
         app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
+        let exchange = json!({ "userId": user, "legacySession": "legacy-canary" });
+        let moved = SessionTokens::from_created(&app.create_session(exchange).await);
+        app.delete(&moved.session_id).await.expect(204);
         let listed = app.list(user).await.expect(200).json();
         assert_eq!(listed["sessions"].as_array().map(Vec::len), Some(1), "{user}: {listed}");
         assert_eq!(listed["sessions"][0]["sessionId"], session.session_id.as_str(), "{user}");
@@ -142,8 +145,15 @@ async fn t_48_hostile_user_ids_never_reach_a_key_and_data_is_never_readable() {
     let keys = stack.redis_keys().await;
     for key in &keys {
         expect_grammar(key);
-        let mut hidden =
-            vec![canary.as_str(), "fingerprint-canary", "idempotency-canary", "203.0.113.77", "rt_", "sk_"];
+        let mut hidden = vec![
+            canary.as_str(),
+            "fingerprint-canary",
+            "idempotency-canary",
+            "legacy-canary",
+            "203.0.113.77",
+            "rt_",
+            "sk_",
+        ];
         // An event that waits to be drained holds what the record beside it holds.
         if !key.name().starts_with("s:") && !key.name().starts_with("o:") {
             hidden.extend(HOSTILE_USERS);

@@ -18,9 +18,11 @@ use crate::{eventually, settings};
 
 mod fuse;
 mod http_targets;
+mod labels;
 
 pub use fuse::Fuse;
 use http_targets::TargetReader;
+use labels::Labels;
 
 /// What passed through a proxy. Subtract an earlier reading to get what passed since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +72,7 @@ struct Shared {
     upstream: String,
     counts: Mutex<Counts>,
     targets: Mutex<BTreeMap<String, u64>>,
+    labels: Mutex<Labels>,
     line: watch::Sender<Line>,
     /// Requests containing one of these are forwarded and their replies withheld, once each.
     withheld: Mutex<Vec<Vec<u8>>>,
@@ -91,6 +94,7 @@ impl TcpProxy {
             upstream: upstream.to_owned(),
             counts: Mutex::default(),
             targets: Mutex::default(),
+            labels: Mutex::default(),
             line: watch::Sender::default(),
             withheld: Mutex::default(),
             intercepted: Mutex::default(),
@@ -131,6 +135,17 @@ impl TcpProxy {
     pub fn calls(&self, prefix: &str) -> u64 {
         let targets = self.shared.targets.lock().unwrap();
         targets.iter().filter(|(target, _)| target.starts_with(prefix)).map(|(_, count)| count).sum()
+    }
+
+    /// Counts requests that contain `needle` under a label, with the replies to them. A request of several labels counts
+    /// under the first.
+    pub fn label(&self, label: &str, needle: &[u8]) {
+        self.shared.labels.lock().unwrap().add(label, needle);
+    }
+
+    /// What has passed under each label. Connections are not counted there.
+    pub fn labelled(&self) -> BTreeMap<String, Counts> {
+        self.shared.labels.lock().unwrap().counts()
     }
 
     /// Closes every open connection.
@@ -283,6 +298,7 @@ async fn serve(client: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
 #[derive(Default)]
 struct Turn {
     client_spoke: AtomicBool,
+    label: Mutex<Option<String>>,
     withhold_reply: AtomicBool,
     reply: Mutex<Vec<u8>>,
     replies: Notify,
@@ -308,6 +324,7 @@ async fn forward_requests(
             *shared.targets.lock().unwrap().entry(target).or_default() += 1;
         }
         shared.counts.lock().unwrap().bytes_to_upstream += length as u64;
+        shared.count_request(piece, turn);
         shared.pass(|line| line.delay_to_upstream).await;
         if let Some(reply) = shared.intercepts(piece) {
             if reply.is_empty() {
@@ -364,8 +381,10 @@ async fn forward_replies(
         // Counted before it is delivered: whoever has the reply finds it in the counts.
         {
             let mut counts = shared.counts.lock().unwrap();
+            let turns = u64::from(turn.client_spoke.swap(false, Ordering::SeqCst));
             counts.bytes_to_client += length as u64;
-            counts.round_trips += u64::from(turn.client_spoke.swap(false, Ordering::SeqCst));
+            counts.round_trips += turns;
+            shared.count_reply(length, turns, turn);
         }
         shared.pass(|line| line.delay_to_client).await;
         to.write_all(&buffer[..length]).await?;
@@ -380,6 +399,25 @@ impl Shared {
             tokio::time::sleep(delay).await;
         }
         let _ = self.line.subscribe().wait_for(|line| !line.stalled).await;
+    }
+
+    fn count_request(&self, piece: &[u8], turn: &Turn) {
+        let (mut labels, mut label) = (self.labels.lock().unwrap(), turn.label.lock().unwrap());
+        // The first piece after a reply begins a request.
+        if !turn.client_spoke.load(Ordering::SeqCst) {
+            *label = labels.find(piece);
+        }
+        if let Some(counts) = label.as_deref().and_then(|label| labels.counts_of(label)) {
+            counts.bytes_to_upstream += piece.len() as u64;
+        }
+    }
+
+    fn count_reply(&self, length: usize, turns: u64, turn: &Turn) {
+        let (mut labels, label) = (self.labels.lock().unwrap(), turn.label.lock().unwrap());
+        if let Some(counts) = label.as_deref().and_then(|label| labels.counts_of(label)) {
+            counts.bytes_to_client += length as u64;
+            counts.round_trips += turns;
+        }
     }
 
     fn intercepts(&self, request: &[u8]) -> Option<Vec<u8>> {

@@ -13,8 +13,8 @@ use shared::core::json::StrictObject;
 use shared::core::public_key::is_thumbprint;
 use shared::core::time::Timestamp;
 use shared::error::Result;
-use shared::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
-use shared::service::create::{CreateSession, DeviceInput, create_session};
+use shared::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, LEGACY_SESSION_BYTES_MAX};
+use shared::service::create::{CreateSession, DeviceInput, Once, create_session};
 use shared::service::runtime::Service;
 
 #[derive(Deserialize)]
@@ -30,6 +30,7 @@ struct CreateBody {
     amr: Option<Vec<String>>,
     auth_time: Option<String>,
     dpop_jkt: Option<String>,
+    legacy_session: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -81,7 +82,16 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         incoming.header("idempotency-key")?.map(str::to_owned),
         IDEMPOTENCY_KEY_BYTES_MAX,
     );
+    let legacy_session = checks.visible("legacySession", body.legacy_session, LEGACY_SESSION_BYTES_MAX);
+    if idempotency_key.is_some() && legacy_session.is_some() {
+        checks.refuse("legacySession", "takes the place of an Idempotency-Key; send one of them");
+    }
     checks.done()?;
+    let once = match (idempotency_key, legacy_session) {
+        (_, Some(id)) => Some(Once::LegacySession(id)),
+        (Some(key), None) => Some(Once::IdempotencyKey(key, crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?))),
+        (None, None) => None,
+    };
     Ok(CreateSession {
         user_id: user_id.ok_or_else(|| shared::error::Error::field("userId", "is required"))?,
         device,
@@ -93,7 +103,6 @@ fn parse(incoming: &Incoming, now: Timestamp) -> Result<CreateSession> {
         amr,
         auth_time,
         dpop_jkt: body.dpop_jkt,
-        idempotency_key,
-        payload_digest: crypto::sha256(incoming.body(JSON, BODY_BYTES_MAX)?),
+        once,
     })
 }

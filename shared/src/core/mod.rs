@@ -38,6 +38,7 @@ pub mod jwt_provider;
 pub mod keyring;
 pub mod lag;
 pub mod ledger;
+pub mod legacy_session;
 pub mod lock;
 pub mod metrics;
 pub mod nonce;

@@ -10,7 +10,7 @@ use super::risk::Asking;
 use super::runtime::Service;
 use super::session_data;
 use crate::adapters::dynamodb::devices::{Device, Sighting};
-use crate::adapters::redis::scripts::{self, Claim, Created, Limits};
+use crate::adapters::redis::scripts::{self, Claim, ClaimOn, Created, Limits};
 use crate::core::application::{Application, Scope};
 use crate::core::attributes::Attributes;
 use crate::core::audit::Actor;
@@ -24,6 +24,7 @@ use crate::core::fingerprint::Fingerprint;
 use crate::core::id::{SessionId, UserId, UserSlot};
 use crate::core::keyring::{KeyUse, Purpose};
 use crate::core::ledger::LedgerEntry;
+use crate::core::legacy_session;
 use crate::core::place::Place;
 use crate::core::policy::{Effective, Timeouts};
 use crate::core::privacy::Privacy;
@@ -77,10 +78,16 @@ pub struct CreateSession {
     pub auth_time: Option<Timestamp>,
     /// Thumbprint of the key that the session is bound to.
     pub dpop_jkt: Option<String>,
-    /// `Idempotency-Key`.
-    pub idempotency_key: Option<String>,
-    /// SHA-256 of the request body: what the idempotency key stands for.
-    pub payload_digest: [u8; 32],
+    /// What lets the creation happen once.
+    pub once: Option<Once>,
+}
+
+/// What lets a creation happen once.
+pub enum Once {
+    /// `Idempotency-Key`, with the SHA-256 of the request body that it stands for.
+    IdempotencyKey(String, [u8; 32]),
+    /// The id of a session of another system, which the application has verified.
+    LegacySession(String),
 }
 
 /// A created session with its tokens.
@@ -106,7 +113,8 @@ pub struct DeviceBoundSession {
     pub registration: String,
 }
 
-/// Creates a session, or repeats the answer of an earlier call with the same idempotency key.
+/// Creates a session, or repeats the answer of an earlier call with the same idempotency key, or within a minute with the
+/// same legacy session.
 pub async fn create_session(service: &Service, inbound: &Inbound, request: CreateSession) -> Result<CreatedSession> {
     rate::watch(service, inbound, create(service, inbound, request)).await
 }
@@ -128,7 +136,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
     let digests = request.client.digests(routing, &session, application.policy.finest_bits());
     let located = service.places.locate(&request.client);
     let sighted = request.client.sighting(routing, slot.tag);
-    let claim = request.idempotency_key.as_ref().map(|key| claim(&application, key, &request, pseudonym_key));
+    let claim = request.once.as_ref().map(|once| claim(&application, once, &request.user_id, pseudonym_key));
     let device_tag = request.device.device_id.as_deref().map(|id| DeviceTag::of(pseudonym_key, slot, id));
     refuse_impossible_timeouts(&application, &request, &sighting(&application, &request, None))?;
     let sealed = session_data::seal(service, session, 1, &request.data, now).await?.bytes;
@@ -219,6 +227,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
                 replayed(service, Asking { session, ..asking }, evicted, offers).await
             }
             Created::KeyReused => Err(Error::IdempotencyKeyReused),
+            Created::Exchanged => Err(Error::LegacySessionExchanged),
             Created::LimitReached => Err(Error::SessionLimitReached),
             Created::PrivacyDiffers(real) => {
                 privacy = real;
@@ -230,7 +239,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
     Err(Error::SessionChanged)
 }
 
-/// The session of an earlier call with the same idempotency key.
+/// The session of an earlier call with the same claim.
 async fn replayed(
     service: &Service,
     asking: Asking<'_>,
@@ -414,11 +423,20 @@ fn attributes(
     }
 }
 
-/// An idempotency key belongs to one application and one user; the key itself reaches no store.
-fn claim(application: &Application, key: &str, request: &CreateSession, secret: &crypto::SecretKey) -> Claim {
-    let user = request.user_id.as_str().as_bytes();
-    let name = crypto::mac(secret, &[b"idempotency", application.application_id.as_bytes(), user, key.as_bytes()]);
-    let mut payload = [0; 16];
-    payload.copy_from_slice(&request.payload_digest[..16]);
-    Claim { name: crypto::encode(&name[..16]), payload }
+/// An idempotency key, or a legacy session, belongs to one application and one user; itself it reaches no store.
+fn claim(application: &Application, once: &Once, user: &UserId, secret: &crypto::SecretKey) -> Claim {
+    let application_id = application.application_id.as_str();
+    match once {
+        Once::IdempotencyKey(key, body) => {
+            let parts = [b"idempotency", application_id.as_bytes(), user.as_str().as_bytes(), key.as_bytes()];
+            let name = crypto::mac(secret, &parts);
+            let mut payload = [0; 16];
+            payload.copy_from_slice(&body[..16]);
+            Claim { name: crypto::encode(&name[..16]), on: ClaimOn::Payload(payload) }
+        }
+        Once::LegacySession(id) => {
+            let name = legacy_session::digest(secret, application_id, user, id);
+            Claim { name: crypto::encode(&name), on: ClaimOn::LegacySession }
+        }
+    }
 }

@@ -209,6 +209,7 @@ fn is_miss(error: &Error, inbound: &Inbound) -> bool {
         | Error::PayloadTooLarge { .. }
         | Error::UnsupportedMediaType { .. }
         | Error::IdempotencyKeyReused
+        | Error::LegacySessionExchanged
         | Error::SessionLocked { .. }
         | Error::LockLost
         | Error::LockNotRenewable

@@ -71,6 +71,11 @@ async fn every_error_has_its_status_code_and_headers() {
     let one_more = app.create_session(json!({ "userId": "max" })).await;
     check(&one_more, (409, "session_limit_reached", false, None));
 
+    let legacy = || app.create_session(json!({ "userId": "ida", "legacySession": "s%3Aone" }));
+    legacy().await.expect(201);
+    stack.advance(Duration::from_secs(60));
+    check(&legacy().await, (409, "legacy_session_exchanged", false, None));
+
     let changed = eventually("two changes meet", || async {
         let answers = futures::future::join_all((0..8).map(|_| app.put(&id, "*", empty.clone()))).await;
         answers.into_iter().find(|answer| answer.status != 200)

@@ -250,6 +250,8 @@ async fn operations(stack: &Stack, cases: &mut Cases) {
     let one_more = few.create_session(json!({ "userId": "ida" })).await;
     cases.refused((409, "session_limit_reached"), &one_more, ("application", &few.id), About::UserOf(&only), "create");
 
+    let legacy = || app.create_session(json!({ "userId": "ida", "legacySession": "s%3Aone" }));
+    legacy().await.expect(201);
     let switches = ["activityTracking", "location", "fingerprinting", "sharing"];
     let mut hold: Value =
         switches.iter().map(|name| ((*name).to_owned(), json!(true))).collect::<serde_json::Map<_, _>>().into();
@@ -270,6 +272,8 @@ async fn operations(stack: &Stack, cases: &mut Cases) {
     );
 
     stack.advance(Duration::from_secs(250));
+    let late = legacy().await;
+    cases.refused((409, "legacy_session_exchanged"), &late, application, About::UserOf(&other), "create");
     let fresh = app.start_session("ida").await;
     stack.advance(Duration::from_secs(51));
     let remote = by_holder(stack, &other, "DELETE", &path(&fresh, "")).send().await;

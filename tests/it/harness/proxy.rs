@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use integration_tests::proxy::Counts;
 use integration_tests::stores::{RedisOptions, RedisServer};
 use integration_tests::{TcpProxy, eventually};
 use redis::aio::MultiplexedConnection;
@@ -44,6 +45,31 @@ async fn round_trips_are_exchanges_not_commands() {
         })
         .await;
     assert_eq!(counts.round_trips, 3);
+}
+
+#[tokio::test]
+async fn labels_count_their_requests_and_the_replies_to_them() {
+    let (_server, proxy) = redis_behind_proxy().await;
+    proxy.label("numbers", b"\r\nINCR\r\n");
+    proxy.label("texts", b"\r\nGET\r\n");
+    let mut connection = connect(&proxy).await.unwrap();
+    let before = proxy.counts();
+    for _ in 0..3 {
+        increment(&mut connection).await.unwrap();
+    }
+    let numbers = proxy.counts() - before;
+    assert_eq!((proxy.labelled()["numbers"], numbers.round_trips), (numbers, 3));
+    assert_eq!(proxy.labelled()["texts"], Counts::default());
+    redis::cmd("PING").exec_async(&mut connection).await.unwrap();
+    // Longer than one piece, both ways.
+    let text = "x".repeat(300_000);
+    redis::cmd("SET").arg("text").arg(&text).exec_async(&mut connection).await.unwrap();
+    let before = proxy.counts();
+    redis::cmd("GET").arg("text").exec_async(&mut connection).await.unwrap();
+    let texts = proxy.labelled()["texts"];
+    assert_eq!(texts, proxy.counts() - before);
+    assert!(texts.bytes_to_client > 300_000 && texts.round_trips == 1, "{texts:?}");
+    assert_eq!(proxy.labelled()["numbers"], numbers);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Every documented answer of the operations on one session, given by the real functions.
 
+use std::time::Duration;
+
 use integration_tests::application::SessionTokens;
 use integration_tests::{Stack, json};
 use redis::AsyncCommands;
@@ -11,7 +13,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 #[tokio::test]
 async fn create_session_answers_as_documented() {
     let policy = json!({ "sessionLimit": { "max": 2, "onLimit": "reject" } });
-    let stack = Stack::builder().with_policy(policy).start().await;
+    let stack = Stack::builder().with_clock().with_policy(policy).start().await;
     let api = Api::new(&stack);
     let body = json!({ "userId": "alice" });
     let first = SessionTokens::from_created(&api.app("POST", "/sessions", |r| r.json(&body)).await);
@@ -28,6 +30,13 @@ async fn create_session_answers_as_documented() {
     let records: Vec<String> = redis.keys("s:*").await.expect("keys");
     let _: () = redis.del(records).await.expect("deleted");
     api.app("POST", "/sessions", |r| keyed(r).json(&body)).await.expect_problem(404, "not_found");
+
+    let legacy = json!({ "userId": "carol", "legacySession": "4f1c" });
+    api.app("POST", "/sessions", |r| r.json(&legacy)).await.expect(201);
+    api.app("POST", "/sessions", |r| r.json(&legacy)).await.expect(201);
+    stack.advance(Duration::from_secs(60));
+    let late = api.app("POST", "/sessions", |r| r.json(&legacy)).await;
+    late.expect_problem(409, "legacy_session_exchanged");
 
     let on_device = json!({ "userId": "bob", "device": { "deviceId": "a1f4" } });
     api.app("POST", "/sessions", |r| r.json(&on_device)).await.expect(201);

@@ -49,6 +49,7 @@ pub(crate) fn every_error() -> Vec<Error> {
         Error::PayloadTooLarge { bytes_max: limits::BODY_BYTES_MAX },
         Error::UnsupportedMediaType { expected: "application/json" },
         Error::IdempotencyKeyReused,
+        Error::LegacySessionExchanged,
         Error::IfMatchRequired,
         Error::StepUpRequired { max_age_seconds: limits::STEP_UP_AGE_SECONDS_DEFAULT },
         Error::StepUpStale,
@@ -89,6 +90,7 @@ pub(crate) fn every_error() -> Vec<Error> {
             | Error::PayloadTooLarge { .. }
             | Error::UnsupportedMediaType { .. }
             | Error::IdempotencyKeyReused
+            | Error::LegacySessionExchanged
             | Error::IfMatchRequired
             | Error::StepUpRequired { .. }
             | Error::StepUpStale
@@ -246,6 +248,7 @@ fn limits_are_those_of_the_code() {
         ("IntrospectionForm/properties/client_fingerprint/maxLength", limits::FINGERPRINT_BYTES_MAX),
         ("ClientView/properties/userAgent/maxLength", limits::USER_AGENT_BYTES_MAX),
         ("NewSession/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
+        ("NewSession/properties/legacySession/maxLength", limits::LEGACY_SESSION_BYTES_MAX),
         ("Session/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
         ("ActiveToken/properties/amr/maxItems", limits::AMR_ENTRIES_MAX),
         ("SessionPage/properties/sessions/maxItems", limits::PAGE_SIZE_MAX),
@@ -322,6 +325,10 @@ fn numbers_in_sentences_are_those_of_the_code() {
     says(&format!("{schemas}/ShareCode/description"), code);
     let hours = format!("{} hours", limits::IDEMPOTENCY_SECONDS / 3600);
     says("/components/parameters/IdempotencyKey/description", hours);
+    let legacy = format!("{schemas}/NewSession/properties/legacySession/description");
+    let (seconds, days) = (limits::LEGACY_REPEAT_SECONDS, limits::LEGACY_REMEMBERED_SECONDS_MIN / 86_400);
+    says(&legacy, format!("{seconds} seconds"));
+    says(&legacy, format!("{days} days"));
     let refresh = "/paths/~1sessions~1{sessionId}~1refresh/post/description";
     says(refresh, format!("({} seconds by default)", limits::REFRESH_GRACE_SECONDS_DEFAULT));
     let lock = "/paths/~1sessions~1{sessionId}~1lock/post/description";

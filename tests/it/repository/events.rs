@@ -121,7 +121,7 @@ async fn every_sample_event_does_its_work() {
             effect(&stack, &function, &case, &tokens, &response).await;
         }
     }
-    assert_eq!(http, 44, "HTTP events");
+    assert_eq!(http, 45, "HTTP events");
 }
 
 /// Locks a session; the token.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{self, Claim, Created, Limits, Operation};
+use shared::adapters::redis::scripts::{self, Claim, ClaimOn, Created, Limits, Operation};
 use shared::core::admission::{Admission, LiveSession, admit};
 use shared::core::context::Sighting;
 use shared::core::end_reason::EndReason;
 use shared::core::id::{SessionId, UserSlot};
+use shared::core::legacy_session;
 use shared::core::policy::{OnLimit, SessionLimit};
 use shared::core::privacy::Privacy;
 use shared::core::record::{Header, SessionRecord, State};
@@ -164,7 +165,10 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     let holds = chosen.unwrap_or(defaults);
     let unwanted = holds.record_flags() != built_for.record_flags();
     let session = random_session(slot);
-    let claim = rng.random_bool(0.3).then(|| Claim { name: session.key_text(), payload: rng.random() });
+    let claim = rng.random_bool(0.5).then(|| {
+        let on = if rng.random_bool(0.5) { ClaimOn::LegacySession } else { ClaimOn::Payload(rng.random()) };
+        Claim { name: session.key_text(), on }
+    });
     let described: Vec<_> = all.iter().map(|held| (&held.record.header, held.readable, held.bytes.is_some())).collect();
     let name = format!("seed {SEED} create {index}: {limits:?} epoch {epoch} {described:#?}");
     let registration = rng.random_bool(0.3).then(|| session.key_text());
@@ -231,6 +235,9 @@ async fn compare(bench: &Bench, index: u64) -> &'static str {
     assert_eq!(bytes, admitted.then(|| stored.encode()), "{name}: the new record");
     check_held(bench, &all, &ended, &operation, now, slot, admitted, &name).await;
     check_events(bench, slot, &operation, &ended, admitted, registration.as_deref(), &session, &fresh, &name).await;
+    if let Some(claim) = &claim {
+        check_claim(bench, slot, claim, &fresh, admitted, now, &name).await;
+    }
     let learned = seen
         .as_ref()
         .filter(|_| admitted)
@@ -313,7 +320,34 @@ async fn check_events(
     assert_eq!(ids.len(), events.len(), "{name}: ids of events repeat");
 }
 
-/// I-14: the same operation again, and the idempotency key with the same and with another payload.
+/// A claim is kept with what was created and not without: a refusal uses up neither key nor legacy session.
+async fn check_claim(
+    bench: &Bench,
+    slot: UserSlot,
+    claim: &Claim,
+    fresh: &SessionRecord,
+    admitted: bool,
+    now: Timestamp,
+    name: &str,
+) {
+    let key = keys::claim(slot.bucket, &claim.name);
+    assert_eq!(bench.bytes(&key).await.is_some(), admitted, "{name}: claim");
+    let kept = match claim.on {
+        ClaimOn::Payload(_) => 24 * 3600 * 1000,
+        ClaimOn::LegacySession => legacy_session::remembered_millis(fresh.header.absolute_expires_at, now),
+    };
+    // What is left by the store's own clock, which went on meanwhile.
+    let left: i64 = redis::from_redis_value(bench.command(redis::cmd("PTTL").arg(&key)).await).expect("a number");
+    assert!(!admitted || (kept - 60_000..=kept).contains(&left), "{name}: the claim is kept for {left} ms");
+    let outbox = bench.outbox(slot.bucket).await;
+    let details: Vec<_> =
+        outbox.iter().filter(|event| event.kind == "session.created").map(|event| &event.detail).collect();
+    let detail = if claim.on == ClaimOn::LegacySession { "legacy" } else { "" };
+    assert_eq!(details, vec![detail; usize::from(admitted)], "{name}: detail");
+}
+
+/// I-14: the same operation again, the idempotency key with the same and with another payload, and the legacy session
+/// within its minute and after it.
 #[expect(clippy::too_many_arguments, reason = "the parts of one case")]
 async fn repeat(
     bench: &Bench,
@@ -332,11 +366,14 @@ async fn repeat(
     let history = bench.bytes(&keys::history(slot)).await.unwrap_or_default();
     let index = bench.members(&keys::index(slot)).await;
     let evicted: Vec<_> = evicted.iter().filter_map(|name| SessionId::from_key_text(slot.bucket, name)).collect();
-    let run = async |session: &SessionId, operation: &Operation, claim: Option<&Claim>| {
+    let run_at = async |session: &SessionId, operation: &Operation, claim: Option<&Claim>, now: Timestamp| {
         // As the record is, so were the defaults, or the user's choice that it was built for.
         let defaults = Privacy::of_record(stored.header.flags);
         let call = scripts::create(session, slot, (stored, defaults), limits, None, operation, claim, seen, now);
         scripts::created(slot.bucket, bench.run(&call).await.expect("runs again")).expect("a known reply")
+    };
+    let run = async |session: &SessionId, operation: &Operation, claim: Option<&Claim>| {
+        run_at(session, operation, claim, now).await
     };
     let told = if seen.is_some() { history.clone() } else { Vec::new() };
     let again = run(session, first, claim).await;
@@ -352,8 +389,25 @@ async fn repeat(
             let later = operation(now);
             let other = random_session(slot);
             assert_eq!(run(&other, &later, Some(claim)).await, replayed, "{name}: replayed");
-            let changed = Claim { payload: [7; 16], ..claim.clone() };
-            assert_eq!(run(&other, &later, Some(&changed)).await, Created::KeyReused, "{name}: another payload");
+            match claim.on {
+                ClaimOn::Payload(_) => {
+                    let changed = Claim { on: ClaimOn::Payload([7; 16]), ..claim.clone() };
+                    assert_eq!(
+                        run(&other, &later, Some(&changed)).await,
+                        Created::KeyReused,
+                        "{name}: another payload"
+                    );
+                }
+                ClaimOn::LegacySession => {
+                    for ago in [-1000, 59_999, 60_000, 60_001, 86_400_000] {
+                        let at = shifted(now, ago);
+                        let repeated = legacy_session::is_repeated(now, at);
+                        let expected = if repeated { replayed.clone() } else { Created::Exchanged };
+                        let answer = run_at(&other, &later, Some(claim), at).await;
+                        assert_eq!(answer, expected, "{name}: exchanged {ago} ms ago");
+                    }
+                }
+            }
             assert_eq!(bench.bytes(&keys::session(&other)).await, None, "{name}");
         }
     }

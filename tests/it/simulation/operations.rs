@@ -3,7 +3,8 @@
 
 use redis::{RedisResult, Value};
 use shared::adapters::redis::scripts::{
-    self, Claim, Created, Ended, Limits, Locked, Redeemed, Redemption, Refreshed, Shared, Unlocked, Updated, Writer,
+    self, Claim, ClaimOn, Created, Ended, Limits, Locked, Redeemed, Redemption, Refreshed, Shared, Unlocked, Updated,
+    Writer,
 };
 use shared::core::attributes::Attributes;
 use shared::core::context::ContextDigests;
@@ -105,7 +106,7 @@ async fn create(
     if world.defect == Defect::LimitRaised {
         of_user.max += 1;
     }
-    let claim = key.map(|key| Claim { name: format!("user-{user}-key-{key}"), payload: [key; 16] });
+    let claim = key.map(|key| Claim { name: format!("user-{user}-key-{key}"), on: ClaimOn::Payload([key; 16]) });
     let limits = Limits { of_user, of_type: None };
     let call = scripts::create(
         &id,

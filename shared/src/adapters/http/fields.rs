@@ -37,6 +37,15 @@ impl Checks {
         Some(value)
     }
 
+    /// Opaque text of 1 to `bytes_max` visible ASCII characters.
+    pub fn visible(&mut self, field: &str, value: Option<String>, bytes_max: usize) -> Option<String> {
+        let value = self.text(field, value, bytes_max)?;
+        if value.chars().any(|c| !c.is_ascii_graphic() && !c.is_control()) {
+            self.refuse(field, "must be visible ASCII");
+        }
+        Some(value)
+    }
+
     /// `amr`: names of authentication methods.
     pub fn methods(&mut self, field: &str, methods: Vec<String>) -> Vec<String> {
         if methods.len() > AMR_ENTRIES_MAX {

@@ -105,6 +105,9 @@ pub fn row(error: &Error) -> Row {
         Error::IdempotencyKeyReused => {
             (422, "idempotency_key_reused", Denial::Nothing, false, "The Idempotency-Key stood for another payload.")
         }
+        Error::LegacySessionExchanged => {
+            (409, "legacy_session_exchanged", Denial::Operation, false, "The legacy session was exchanged before.")
+        }
         Error::SessionLocked { .. } => {
             (423, "session_locked", Denial::Session, true, "Somebody else holds the session's lock.")
         }
@@ -199,6 +202,7 @@ pub fn problem(error: &Error) -> Response<Body> {
         | Error::SessionLimitReached
         | Error::SessionChanged
         | Error::IdempotencyKeyReused
+        | Error::LegacySessionExchanged
         | Error::IfMatchRequired
         | Error::BindingMismatch
         | Error::SessionQuarantined(_)
@@ -373,6 +377,7 @@ mod tests {
             (Error::PayloadTooLarge { bytes_max: 1 }, 413, "payload_too_large", false),
             (Error::UnsupportedMediaType { expected: "x" }, 415, "unsupported_media_type", false),
             (Error::IdempotencyKeyReused, 422, "idempotency_key_reused", false),
+            (Error::LegacySessionExchanged, 409, "legacy_session_exchanged", false),
             (Error::IfMatchRequired, 428, "if_match_required", false),
             (Error::BindingMismatch, 401, "binding_mismatch", false),
             (Error::SessionQuarantined(Signals::from_bits(3)), 401, "session_quarantined", false),

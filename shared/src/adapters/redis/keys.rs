@@ -36,8 +36,8 @@ pub fn outbox(bucket: Bucket) -> String {
     format!("o:{}", hash_tag(bucket))
 }
 
-/// What an idempotency key stood for.
-pub fn idempotency_claim(bucket: Bucket, digest: &str) -> String {
+/// What an idempotency key, or a legacy session, stood for.
+pub fn claim(bucket: Bucket, digest: &str) -> String {
     format!("i:{}:{digest}", hash_tag(bucket))
 }
 
@@ -104,7 +104,7 @@ mod tests {
             let id = SessionId::mint(slot, random, &SecretKey::new([2; 32]));
             let keys = [
                 session(&id), index(slot), epoch(slot), expiry_queue(slot.bucket), outbox(slot.bucket),
-                idempotency_claim(slot.bucket, &slot.tag.text()), history(slot), privacy(slot),
+                claim(slot.bucket, &slot.tag.text()), history(slot), privacy(slot),
                 device_epoch(slot, DeviceTag::of(&SecretKey::new([3; 32]), slot, user.as_str())),
                 families(&id), share_code(&id, [0xfe; 8]),
                 lock(&id), issued_fences(&id),

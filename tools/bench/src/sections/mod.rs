@@ -1,6 +1,7 @@
 //! The sections: one file per kind of measurement.
 
 mod audit;
+mod caches;
 mod cleanup;
 mod cold;
 mod envelope;
@@ -33,8 +34,9 @@ const fn section(name: &'static str, title: &'static str, seconds: u64) -> Secti
 }
 
 /// All sections in the order of the report.
-pub const SECTIONS: [Section; 11] = [
+pub const SECTIONS: [Section; 12] = [
     section("round-trips", "Round trips and calls", 120),
+    section("caches", "What environments remember", 120),
     section("read", "Warm read", 180),
     section("instructions", "Instructions", 300),
     section("cold", "Cold start", 240),
@@ -103,6 +105,7 @@ pub fn run(name: &str, quick: bool, file: &Path) {
     runtime.block_on(async {
         match name {
             "round-trips" => round_trips::run(notebook).await,
+            "caches" => caches::run(notebook).await,
             "read" => read::run(notebook).await,
             "instructions" => instructions::run(notebook).await,
             "cold" => cold::run(notebook).await,

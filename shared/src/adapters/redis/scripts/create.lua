@@ -1,21 +1,24 @@
 -- Admits one more session of a user, atomically: limits, eviction, record, index, expiry queue, event. I-4, I-14, T-67.
 --
--- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 idempotency claim  7 the user's history
+-- KEYS  1 session  2 index  3 epoch  4 expiry queue  5 outbox  6 claim  7 the user's history
 --       8 the user's privacy settings  9 device epoch, when there is a device
 -- ARGV  1 hash tag  2 now ms  3 key text of the session  4 record (its epoch is set here)  5 limit
 --       6 on limit (0 reject, 1 evict oldest, 2 evict least recent, 3 evict least trusted)  7 event id  8 event common
---       9 application id  10 tombstone ms  11 payload digest of the idempotency key, or ''  12 idempotency ms
+--       9 application id  10 tombstone ms  11 what the claim is on: digest of the payload that the
+--       idempotency key stands for, or now as the legacy session's exchange, or ''  12 ms to keep the claim
 --       13 limit of the device's type, or ''  14 on that limit  15 the type
 --       16 id of the event that the device was registered, or ''  17 entry for the history or ''  18 ms to keep it
---       19 bits of what is off for a user who has not chosen
+--       19 bits of what is off for a user who has not chosen  20 detail of the event
+--       21 ms in which an exchange of a legacy session is repeated, '' when the claim is on a payload
 -- Reply {'created', epoch, history, evicted…}, the history as it was before | {'repeated', epoch, history, evicted…} the
 --       same operation again, the history as it is | {'replayed', key text, evicted…}
---       | {'mismatch'} the idempotency key stood for another payload | {'limit'}
+--       | {'mismatch'} the idempotency key stood for another payload | {'exchanged'} the legacy session was exchanged before
+--       | {'limit'}
 --       | {'privacy', bits} the user has switched off other things than the record's flags say; nothing was written
 --       | {'device'} sessions of the device ended after the record's device epoch was read
 local slot, now, sid, record = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local max, on_limit, event_id, common, application = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-local tombstone, digest, claim_millis = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local tombstone, claimed, claim_millis, repeat_millis = tonumber(ARGV[10]), ARGV[11], ARGV[12], tonumber(ARGV[21])
 local type_max, on_type_limit, device_type = tonumber(ARGV[13]), tonumber(ARGV[14]), ARGV[15]
 
 -- A history with one sighting more: twin of core::risk::History::learn.
@@ -57,14 +60,19 @@ local function learn(history, fresh)
   return table.concat(packed)
 end
 
-if digest ~= '' then
+if claimed ~= '' then
   local claim = redis.call('GET', KEYS[6])
   if claim then
-    if string.sub(claim, 1, #digest) ~= digest then
+    -- Twin of core::legacy_session::is_repeated.
+    if repeat_millis then
+      if now >= struct.unpack('>I6', claim) + repeat_millis then
+        return {'exchanged'}
+      end
+    elseif string.sub(claim, 1, #claimed) ~= claimed then
       return {'mismatch'}
     end
     local reply = {'replayed'}
-    for word in string.gmatch(string.sub(claim, #digest + 1), '[^ ]+') do
+    for word in string.gmatch(string.sub(claim, #claimed + 1), '[^ ]+') do
       table.insert(reply, word)
     end
     return reply
@@ -194,14 +202,14 @@ redis.call('ZADD', KEYS[4], string.format('%d', math.min(active + idle * 1000, a
 if ARGV[16] ~= '' then
   emit(KEYS[5], ARGV[16], 'device.registered', '', '', fresh[17], application, common)
 end
-emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common, '',
+emit(KEYS[5], event_id, 'session.created', '', sid, fresh[17], application, common, ARGV[20],
   string.sub(record, HEADER_BYTES + 1, HEADER_BYTES + fresh[15]))
 if ARGV[17] ~= '' then
   reply[3] = redis.call('GET', KEYS[7]) or ''
   redis.call('SET', KEYS[7], learn(reply[3], ARGV[17]), 'PX', ARGV[18])
 end
-if digest ~= '' then
-  local claim = {digest .. sid}
+if claimed ~= '' then
+  local claim = {claimed .. sid}
   for index = 4, #reply do
     table.insert(claim, reply[index])
   end

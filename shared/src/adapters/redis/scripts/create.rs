@@ -5,22 +5,33 @@ use super::{
 };
 use crate::adapters::redis::keys;
 use crate::core::id::{Bucket, SessionId, UserSlot};
+use crate::core::legacy_session;
 use crate::core::policy::{Effective, OnLimit, SessionLimit};
 use crate::core::privacy::Privacy;
 use crate::core::record::SessionRecord;
 use crate::core::risk::history::Entry;
 use crate::core::time::Timestamp;
+use crate::limits::{IDEMPOTENCY_SECONDS, LEGACY_REPEAT_SECONDS};
 use redis::Value;
 
 script!(SCRIPT, "create.lua");
 
-/// An idempotency key's claim on a payload.
+/// What lets a creation happen once.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// Keyed digest of application and key: the claim's name.
+    /// Keyed digest of application, user and what the claim is made by: the claim's name.
     pub name: String,
-    /// Digest of the payload.
-    pub payload: [u8; 16],
+    /// What it is on.
+    pub on: ClaimOn,
+}
+
+/// What a claim is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimOn {
+    /// The digest of the payload that an idempotency key stands for.
+    Payload([u8; 16]),
+    /// The exchange of a legacy session.
+    LegacySession,
 }
 
 /// Outcome of [`create`].
@@ -35,7 +46,8 @@ pub enum Created {
         /// Ended to make room.
         evicted: Vec<SessionId>,
     },
-    /// The same idempotency key and payload came before: this session was the result.
+    /// The same idempotency key and payload, or a moment ago the same legacy session, came before: this session was the
+    /// result.
     Replayed {
         /// The session of the first call.
         session: SessionId,
@@ -44,6 +56,8 @@ pub enum Created {
     },
     /// The idempotency key stood for another payload.
     KeyReused,
+    /// The legacy session was exchanged before.
+    Exchanged,
     /// A limit rejects.
     LimitReached,
     /// The user has switched off other things than the record was built for.
@@ -83,13 +97,14 @@ pub fn create(
     now: Timestamp,
 ) -> Call {
     let mut keys = session_keys(session, slot);
-    keys.push(keys::idempotency_claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
+    keys.push(keys::claim(slot.bucket, claim.map_or("none", |claim| &claim.name)));
     keys.push(keys::history(slot));
     keys.push(keys::privacy(slot));
     keys.extend(record.attributes.device_tag.map(|device| keys::device_epoch(slot, device)));
     // A session whose device is of no known type counts under no type.
     let device_type = record.attributes.device_type.as_deref().unwrap_or_default();
     let type_limit = limits.of_type.filter(|_| !device_type.is_empty());
+    let claim = ClaimArguments::of(claim, record.header.absolute_expires_at, now);
     Call::new(&SCRIPT, keys)
         .arg(keys::hash_tag(slot.bucket))
         .number(now.millis())
@@ -101,8 +116,8 @@ pub fn create(
         .arg(&operation.common)
         .arg(&record.attributes.application_id)
         .number(tombstone_millis())
-        .arg(claim.map_or(&[][..], |claim| &claim.payload))
-        .number(crate::limits::IDEMPOTENCY_SECONDS * 1000)
+        .arg(claim.on)
+        .number(claim.kept_millis)
         .arg(type_limit.map(|limit| limit.max.to_string()).unwrap_or_default())
         .number(type_limit.map_or(0, on_limit))
         .arg(device_type)
@@ -110,6 +125,36 @@ pub fn create(
         .arg(seen.map(Entry::encode).map_or(Vec::new(), Vec::from))
         .number(crate::limits::HISTORY_SECONDS * 1000)
         .number(defaults.bits())
+        .arg(claim.detail)
+        .arg(claim.repeat_millis)
+}
+
+/// A claim as the script takes it.
+struct ClaimArguments {
+    on: Vec<u8>,
+    kept_millis: i64,
+    detail: &'static str,
+    repeat_millis: String,
+}
+
+impl ClaimArguments {
+    fn of(claim: Option<&Claim>, absolute_expires_at: Timestamp, now: Timestamp) -> Self {
+        match claim.map(|claim| claim.on) {
+            None => ClaimArguments { on: Vec::new(), kept_millis: 0, detail: "", repeat_millis: String::new() },
+            Some(ClaimOn::Payload(digest)) => ClaimArguments {
+                on: digest.to_vec(),
+                kept_millis: IDEMPOTENCY_SECONDS as i64 * 1000,
+                detail: "",
+                repeat_millis: String::new(),
+            },
+            Some(ClaimOn::LegacySession) => ClaimArguments {
+                on: now.millis().to_be_bytes()[2..].to_vec(),
+                kept_millis: legacy_session::remembered_millis(absolute_expires_at, now),
+                detail: legacy_session::DETAIL,
+                repeat_millis: (LEGACY_REPEAT_SECONDS * 1000).to_string(),
+            },
+        }
+    }
 }
 
 fn on_limit(limit: SessionLimit) -> u8 {
@@ -138,6 +183,7 @@ pub fn created(bucket: Bucket, reply: Value) -> Reply<Created> {
             Created::Replayed { session: named.remove(0), evicted: named }
         }
         "mismatch" => Created::KeyReused,
+        "exchanged" => Created::Exchanged,
         "limit" => Created::LimitReached,
         "device" => Created::DeviceChanged,
         "privacy" => {

@@ -63,7 +63,7 @@ mod update;
 
 pub use activity::{Recorded, record_activity, recorded};
 pub use bind_key::{KeyBound, bind_key, key_bound};
-pub use create::{Claim, Created, Limits, create, created};
+pub use create::{Claim, ClaimOn, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
 pub use erase_user::erase_user;
