@@ -6,14 +6,16 @@
 
 use crate::clock;
 use crate::config::{self, Environment};
-use crate::core::metrics::{self, Invocation, Measure, Origin};
-use serde_json::{Map, Value};
+use crate::core::metrics::{Field, Invocation, Line, Measure, Origin};
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// What the line of an invocation takes, mostly.
+const LINE_BYTES: usize = 768;
 
 /// Starts logging; harmless when called again.
 pub fn start() {
@@ -32,11 +34,14 @@ pub fn cold_start() -> bool {
 }
 
 /// Writes the line of an invocation.
-pub fn invocation(invocation: &Invocation, measures: &[Measure], fields: Map<String, Value>) {
+pub fn invocation(invocation: &Invocation, measures: &[Measure], fields: &[(&'static str, Field<'_>)]) {
     static ORIGIN: OnceLock<Origin> = OnceLock::new();
     let origin = ORIGIN.get_or_init(|| config::origin(&Environment));
-    let mut line = metrics::line(origin, clock::now(), invocation, measures, fields).to_string();
-    line.push('\n');
-    // In one piece, as subscribers write theirs. A log that can not be written to can not be told of.
-    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    let line = Line { origin, at: clock::now(), invocation, measures, fields };
+    let mut text = Vec::with_capacity(LINE_BYTES);
+    if serde_json::to_writer(&mut text, &line).is_ok() {
+        text.push(b'\n');
+        // In one piece, as subscribers write theirs. A log that can not be written to can not be told of.
+        let _ = std::io::stdout().lock().write_all(&text);
+    }
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::telemetry;
 use futures_util::FutureExt;
 use lambda_runtime::{Context, Diagnostic};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::panic::AssertUnwindSafe;
 
 /// The buckets a run is for.
@@ -114,7 +114,7 @@ pub async fn serve<T: Measured>(
     };
     let millis = clock::now().millis_since(started);
     let invocation = Invocation { kind: Kind::Job, ending, millis, cold: telemetry::cold_start() };
-    telemetry::invocation(&invocation, &measures, Map::new());
+    telemetry::invocation(&invocation, &measures, &[]);
     outcome.map_err(|failure| diagnostic(failure.error))
 }
 

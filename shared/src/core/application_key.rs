@@ -40,7 +40,7 @@ impl ApplicationKey {
 
     /// What is stored: the SHA-256 of the secret, in hexadecimal. The secret is 256 random bits, so no stretching.
     pub fn digest(&self) -> String {
-        crypto::sha256(self.secret.as_slice()).iter().map(|byte| format!("{byte:02x}")).collect()
+        crypto::hex(&crypto::sha256(self.secret.as_slice()))
     }
 
     /// The key as it is shown once, to the operator who made it.

@@ -4,7 +4,7 @@
 //! holds root, number and the digest of the statement before it, so anchors are a chain of their own; it is what gets
 //! signed, and small enough for KMS to take as it is. The heads stand beside it and are held to the root.
 
-use super::crypto;
+use super::crypto::{self, hex};
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -187,11 +187,6 @@ const SPKI_PREFIX: [u8; 26] = [
 /// The point of a public key as KMS and PEM files state it; `None` for any other kind of key.
 pub fn point_of_spki(der: &[u8]) -> Option<[u8; 65]> {
     der.strip_prefix(&SPKI_PREFIX)?.try_into().ok().filter(|point: &[u8; 65]| point[0] == 4)
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads exactly `N` bytes of hexadecimal.

@@ -4,7 +4,8 @@
 //! write this format (`metrique`, `metrics_cloudwatch_embedded`) write lines of their own, beside the log.
 
 use super::time::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,47 +132,115 @@ impl Invocation {
     }
 }
 
+/// What a line says for people.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum Field<'a> {
+    /// A word.
+    Text(&'a str),
+    /// A number.
+    Number(u16),
+}
+
 /// The line of an invocation. `fields` are for people; only `measures` and what every invocation has become metrics.
 /// Dimensions are operation and stage, which are few and known: each pair of values is a metric that is paid for.
-pub fn line(
-    origin: &Origin,
-    at: Timestamp,
-    invocation: &Invocation,
-    measures: &[Measure],
-    mut fields: Map<String, Value>,
-) -> Value {
-    let own = invocation.measures();
-    let all = || own.iter().chain(measures);
-    let named: Vec<Value> = all().map(|m| json!({"Name": m.name, "Unit": m.unit.as_str()})).collect();
-    let dimensions = match invocation.kind {
-        Kind::Request => json!([["Operation", "Stage"], ["Stage"]]),
-        Kind::Job => json!([["Operation", "Stage"]]),
-    };
-    let message = match invocation.kind {
-        Kind::Request => "request",
-        Kind::Job => "job",
-    };
-    fields.extend(all().map(|measure| (measure.name.to_owned(), measure.value.into())));
-    let members = json!({
-        "timestamp": at,
-        "level": "INFO",
-        "message": message,
-        "Operation": origin.operation,
-        "Stage": origin.stage,
-        "_aws": {
-            "Timestamp": at.millis(),
-            "CloudWatchMetrics": [{"Namespace": origin.namespace, "Dimensions": dimensions, "Metrics": named}],
-        },
-    });
-    if let Value::Object(members) = members {
-        fields.extend(members);
+///
+/// Every request writes one, so it is written as it is made, without a document in between.
+pub struct Line<'a> {
+    /// Where it belongs.
+    pub origin: &'a Origin,
+    /// When it is written.
+    pub at: Timestamp,
+    /// What is over.
+    pub invocation: &'a Invocation,
+    /// What it did.
+    pub measures: &'a [Measure],
+    /// What it says beside. A name that the format needs is left out.
+    pub fields: &'a [(&'static str, Field<'a>)],
+}
+
+/// Names that are the format's own.
+const OWN: [&str; 6] = ["timestamp", "level", "message", "Operation", "Stage", "_aws"];
+
+impl Line<'_> {
+    fn all(&self) -> impl Iterator<Item = Measure> + Clone {
+        self.invocation.measures().into_iter().chain(self.measures.iter().copied())
     }
-    Value::Object(fields)
+
+    fn is_taken(&self, name: &str) -> bool {
+        OWN.contains(&name) || self.all().any(|measure| measure.name == name)
+    }
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let message = match self.invocation.kind {
+            Kind::Request => "request",
+            Kind::Job => "job",
+        };
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("timestamp", &self.at)?;
+        line.serialize_entry("level", "INFO")?;
+        line.serialize_entry("message", message)?;
+        for (name, value) in self.fields.iter().filter(|(name, _)| !self.is_taken(name)) {
+            line.serialize_entry(name, value)?;
+        }
+        for measure in self.all() {
+            line.serialize_entry(measure.name, &measure.value)?;
+        }
+        line.serialize_entry("Operation", &self.origin.operation)?;
+        line.serialize_entry("Stage", &self.origin.stage)?;
+        let dimensions: &[&[&str]] = match self.invocation.kind {
+            Kind::Request => &[&["Operation", "Stage"], &["Stage"]],
+            Kind::Job => &[&["Operation", "Stage"]],
+        };
+        let named = Named(self.all());
+        let directive = Directive { namespace: &self.origin.namespace, dimensions, metrics: named };
+        line.serialize_entry("_aws", &Metadata { timestamp: self.at.millis(), directives: [directive] })?;
+        line.end()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase", bound(serialize = ""))]
+struct Metadata<'a, I: Iterator<Item = Measure> + Clone> {
+    timestamp: i64,
+    #[serde(rename = "CloudWatchMetrics")]
+    directives: [Directive<'a, I>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase", bound(serialize = ""))]
+struct Directive<'a, I: Iterator<Item = Measure> + Clone> {
+    namespace: &'a str,
+    dimensions: &'a [&'a [&'a str]],
+    metrics: Named<I>,
+}
+
+/// Which members are metrics.
+struct Named<I>(I);
+
+impl<I: Iterator<Item = Measure> + Clone> Serialize for Named<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Metric {
+            name: &'static str,
+            unit: &'static str,
+        }
+        serializer.collect_seq(self.0.clone().map(|m| Metric { name: m.name, unit: m.unit.as_str() }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
+    fn line(invocation: &Invocation, measures: &[Measure], fields: &[(&'static str, Field<'_>)]) -> String {
+        let at = Timestamp::from_millis(1_700_000_000_123);
+        serde_json::to_string(&Line { origin: &origin(), at, invocation, measures, fields }).expect("JSON")
+    }
 
     fn origin() -> Origin {
         Origin { namespace: "Sessions/shop".into(), operation: "get-session".into(), stage: "prod".into() }
@@ -181,19 +250,16 @@ mod tests {
     #[test]
     fn the_line_of_a_request_is_its_metrics() {
         let invocation = Invocation { kind: Kind::Request, ending: Ending::of_status(503), millis: 12, cold: true };
-        let mut fields = Map::new();
-        fields.insert("request_id".into(), "r".into());
-        fields.insert("status".into(), 503.into());
-        let line = line(&origin(), Timestamp::from_millis(1_700_000_000_123), &invocation, &[], fields);
+        let fields = [("request_id", Field::Text("r")), ("status", Field::Number(503))];
         let expected = concat!(
-            r#"{"ColdStart":1,"Count":1,"Duration":12,"Errors":1,"Operation":"get-session","Refused":0,"Stage":"prod","#,
-            r#""_aws":{"CloudWatchMetrics":[{"Dimensions":[["Operation","Stage"],["Stage"]],"Metrics":["#,
-            r#"{"Name":"Duration","Unit":"Milliseconds"},{"Name":"Count","Unit":"Count"},{"Name":"Errors","Unit":"Count"},"#,
-            r#"{"Name":"Refused","Unit":"Count"},{"Name":"ColdStart","Unit":"Count"}],"Namespace":"Sessions/shop"}],"#,
-            r#""Timestamp":1700000000123},"level":"INFO","message":"request","request_id":"r","status":503,"#,
-            r#""timestamp":"2023-11-14T22:13:20.123Z"}"#,
+            r#"{"timestamp":"2023-11-14T22:13:20.123Z","level":"INFO","message":"request","request_id":"r","status":503,"#,
+            r#""Duration":12,"Count":1,"Errors":1,"Refused":0,"ColdStart":1,"Operation":"get-session","Stage":"prod","#,
+            r#""_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[{"Namespace":"Sessions/shop","#,
+            r#""Dimensions":[["Operation","Stage"],["Stage"]],"Metrics":[{"Name":"Duration","Unit":"Milliseconds"},"#,
+            r#"{"Name":"Count","Unit":"Count"},{"Name":"Errors","Unit":"Count"},{"Name":"Refused","Unit":"Count"},"#,
+            r#"{"Name":"ColdStart","Unit":"Count"}]}]}}"#,
         );
-        assert_eq!(line.to_string(), expected);
+        assert_eq!(line(&invocation, &[], &fields), expected);
     }
 
     /// Jobs do not count among the requests of the stage.
@@ -201,7 +267,7 @@ mod tests {
     fn a_job_adds_what_it_did_under_its_own_name_only() {
         let invocation = Invocation { kind: Kind::Job, ending: Ending::Done, millis: 3, cold: false };
         let measures = [Measure::count("Written", 7), Measure::seconds("OldestWaitingSeconds", 61)];
-        let line = line(&origin(), Timestamp::from_millis(5), &invocation, &measures, Map::new());
+        let line: Value = serde_json::from_str(&line(&invocation, &measures, &[])).expect("JSON");
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Dimensions"], json!([["Operation", "Stage"]]));
         assert_eq!(directive["Metrics"][5], json!({"Name": "Written", "Unit": "Count"}));
@@ -217,11 +283,10 @@ mod tests {
     #[test]
     fn fields_do_not_replace_what_the_format_needs() {
         let invocation = Invocation { kind: Kind::Request, ending: Ending::of_status(404), millis: 1, cold: false };
-        let mut fields = Map::new();
-        for name in ["_aws", "Operation", "Count", "level"] {
-            fields.insert(name.into(), "x".into());
-        }
-        let line = line(&origin(), Timestamp::from_millis(5), &invocation, &[], fields);
+        let fields = ["_aws", "Operation", "Count", "level"].map(|name| (name, Field::Text("x")));
+        let text = line(&invocation, &[], &fields);
+        assert!(!text.contains("\"x\""), "{text}");
+        let line: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(
             (&line["Operation"], &line["Count"], &line["level"]),
             (&json!("get-session"), &json!(1), &json!("INFO"))

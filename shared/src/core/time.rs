@@ -65,17 +65,26 @@ impl Timestamp {
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let instant = self.to_offset_date_time();
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            instant.year(),
-            u8::from(instant.month()),
-            instant.day(),
-            instant.hour(),
-            instant.minute(),
-            instant.second(),
-            instant.millisecond()
-        )
+        if instant.year() > 9999 {
+            // RFC 3339 has no such years, and nothing lasts as long: what is printed is for people.
+            return write!(f, "{instant}");
+        }
+        // Each answer has several, and the formatting machinery is dearer than the calendar.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |place: std::ops::Range<usize>, mut number: u32| {
+            for digit in text[place].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        put(0..4, instant.year().unsigned_abs());
+        put(5..7, u8::from(instant.month()).into());
+        put(8..10, instant.day().into());
+        put(11..13, instant.hour().into());
+        put(14..16, instant.minute().into());
+        put(17..19, instant.second().into());
+        put(20..23, instant.millisecond().into());
+        f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
     }
 }
 

@@ -4,7 +4,7 @@ use super::authenticate;
 use super::device_bound;
 use super::devices;
 use super::inbound::Inbound;
-use super::present::{self, SessionView, TokenPair};
+use super::present::{self, Data, SessionView, TokenPair};
 use super::rate;
 use super::risk::Asking;
 use super::runtime::Service;
@@ -371,7 +371,7 @@ async fn respond(
     };
     let data = session_data::open(service, session, record).await?;
     Ok(CreatedSession {
-        session: SessionView::new(session, record, Some(data)),
+        session: SessionView::new(session, record, Some(Data::Object(data))),
         tokens: present::tokens(service, session, record, 1, now).await?,
         evicted: evicted.iter().map(ToString::to_string).collect(),
         device_bound_session,

@@ -4,7 +4,7 @@ use super::devices::DeviceView;
 use super::documents::{Document, open_stored};
 use super::erase::Archive;
 use super::inbound::Inbound;
-use super::present::SessionView;
+use super::present::{Data, SessionView};
 use super::privacy::{Access, PrivacyView};
 use super::rate;
 use super::runtime::Service;
@@ -312,7 +312,7 @@ fn session_row(session: SessionId, record: &SessionRecord, data: serde_json::Map
     let attributes = &record.attributes;
     let bytes = |bytes: &[u8]| crypto::encode(bytes);
     json!({
-        "session": SessionView::new(session, record, Some(data)),
+        "session": SessionView::new(session, record, Some(Data::Object(data))),
         "kept": {
             "keyThumbprint": attributes.jkt,
             "deviceKey": attributes.device_key.as_ref().map(|key| bytes(key)),

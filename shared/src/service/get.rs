@@ -2,7 +2,7 @@
 
 use super::authenticate::{Caller, Holder, authenticate};
 use super::inbound::Inbound;
-use super::present::SessionView;
+use super::present::{Data, SessionView};
 use super::rate;
 use super::reach::{Reached, reach};
 use super::risk::{self, Asking};
@@ -49,8 +49,8 @@ async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Resul
         }
         record.header.last_activity_at = now.max(record.header.last_activity_at);
     }
-    let data = session_data::open(service, session, record).await?;
-    Ok(reached.view(session, Some(data)).with_current(is_current(&caller, session)))
+    let data = session_data::open_as_text(service, session, record).await?;
+    Ok(reached.view(session, Some(Data::Text(data))).with_current(is_current(&caller, session)))
 }
 
 /// As [`reached`], the record alone: what was shared with the caller's application is for the operation to ask.

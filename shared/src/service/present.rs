@@ -13,6 +13,7 @@ use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::random;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// The device of a session.
@@ -102,12 +103,22 @@ pub struct SessionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Map<String, Value>>,
+    data: Option<Data>,
+}
+
+/// The data of a session.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Data {
+    /// As an operation has made it.
+    Object(Map<String, Value>),
+    /// As it was sealed.
+    Text(Box<RawValue>),
 }
 
 impl SessionView {
     /// The view of a record; `data` is opened by the caller.
-    pub fn new(session: SessionId, record: &SessionRecord, data: Option<Map<String, Value>>) -> Self {
+    pub fn new(session: SessionId, record: &SessionRecord, data: Option<Data>) -> Self {
         let header = &record.header;
         let attributes = record.attributes.clone();
         let known =

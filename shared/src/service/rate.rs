@@ -70,7 +70,14 @@ pub async fn admit(service: &Service, inbound: &Inbound, outcome: &Result<Caller
 }
 
 async fn admit_caller(service: &Service, inbound: &Inbound, caller: &Caller) -> Result<()> {
-    let account = Account::of(caller)?;
+    let own;
+    let account = match inbound.account.get() {
+        Some(account) => account,
+        None => {
+            own = Account::of(caller)?;
+            &own
+        }
+    };
     let limits = account.limits();
     match caller {
         Caller::Application(_) => {

@@ -1,6 +1,6 @@
 //! What of a session an application reaches: all of its own, or its share of one that another application owns.
 
-use super::present::SessionView;
+use super::present::{Data, SessionView};
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::application::{Application, Scope};
@@ -12,7 +12,6 @@ use crate::core::policy::Effective;
 use crate::core::record::{SHARED, SessionRecord, State};
 use crate::core::time::Timestamp;
 use crate::error::{Error, Result};
-use serde_json::{Map, Value};
 
 /// A session as an application sees it.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ impl Reached {
     }
 
     /// The session as JSON.
-    pub fn view(&self, session: SessionId, data: Option<Map<String, Value>>) -> SessionView {
+    pub fn view(&self, session: SessionId, data: Option<Data>) -> SessionView {
         let view = SessionView::new(session, &self.record, data);
         match &self.share {
             Some(share) => view.with_shared_from(&share.owner_id),

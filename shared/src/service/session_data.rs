@@ -11,6 +11,7 @@ use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::SESSION_DATA_BYTES_MAX;
 use crate::random;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -59,8 +60,23 @@ pub fn remembered(service: &Service, session: SessionId, version: u32) -> Option
 
 /// Opens the data of a record. A ciphertext that does not open is an outage of the data, never an empty object.
 pub async fn open(service: &Service, session: SessionId, record: &SessionRecord) -> Result<Map<String, Value>> {
+    match plaintext(service, session, record).await? {
+        Some(plaintext) => serde_json::from_slice(&plaintext).map_err(|_| does_not_open()),
+        None => Ok(Map::new()),
+    }
+}
+
+/// [`open`] for whoever passes the data on: the object as it was sealed, in JSON.
+pub async fn open_as_text(service: &Service, session: SessionId, record: &SessionRecord) -> Result<Box<RawValue>> {
+    match plaintext(service, session, record).await? {
+        Some(plaintext) => serde_json::from_slice(&plaintext).map_err(|_| does_not_open()),
+        None => RawValue::from_string("{}".into()).map_err(|error| Error::Internal(error.to_string())),
+    }
+}
+
+async fn plaintext(service: &Service, session: SessionId, record: &SessionRecord) -> Result<Option<Plaintext>> {
     if record.sealed.is_empty() {
-        return Ok(Map::new());
+        return Ok(None);
     }
     // What was opened before is served only as long as the ring would open it: a disabled key takes effect everywhere.
     let ring = service.keys.ring(Purpose::Data).await?;
@@ -75,7 +91,7 @@ pub async fn open(service: &Service, session: SessionId, record: &SessionRecord)
             plaintext
         }
     };
-    serde_json::from_slice(&plaintext).map_err(|_| does_not_open())
+    Ok(Some(plaintext))
 }
 
 fn decrypt(ring: &OpenRing, slot: Slot, sealed: &[u8]) -> Result<Vec<u8>> {

@@ -3,7 +3,7 @@
 use super::authenticate::{Caller, authenticate};
 use super::get;
 use super::inbound::Inbound;
-use super::present::SessionView;
+use super::present::{Data, SessionView};
 use super::rate;
 use super::reach::Reached;
 use super::risk::{Asking, JUDGEMENTS_MAX};
@@ -128,7 +128,7 @@ async fn write(
         Updated::Done(record, family) => {
             session_data::remember(service, session, record.header.version, sealed);
             let reached = Reached::new(*record, family);
-            Ok(reached.view(session, Some(data)).with_current(get::is_current(&caller, session)))
+            Ok(reached.view(session, Some(Data::Object(data))).with_current(get::is_current(&caller, session)))
         }
         Updated::NotShared => Err(Error::InsufficientScope(Scope::SessionsWrite)),
         Updated::Missing => Err(match caller {

@@ -5,7 +5,7 @@ use super::request::Incoming;
 use super::response::complete;
 use crate::clock;
 use crate::core::analytics::operation::operation;
-use crate::core::metrics::{Ending, Invocation, Kind, Measure};
+use crate::core::metrics::{Ending, Field, Invocation, Kind, Measure};
 use crate::core::refusal::Denial;
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
@@ -18,7 +18,6 @@ use futures_util::FutureExt;
 use lambda_http::Body;
 use lambda_http::http::Response;
 use lambda_http::http::header::HeaderValue;
-use serde_json::Map;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -51,7 +50,8 @@ pub async fn serve_within(
 ) -> std::result::Result<Response<Body>, lambda_http::Error> {
     let (started, measured) = (clock::now(), Instant::now());
     let budget = Duration::from_millis(budget_millis(started.millis(), incoming.deadline_millis(), millis_max));
-    let guarded = AssertUnwindSafe(tokio::time::timeout(budget, work)).catch_unwind();
+    // Boxed: a handler's future is kilobytes, and every layer around it would move them.
+    let guarded = AssertUnwindSafe(tokio::time::timeout(budget, Box::pin(work))).catch_unwind();
     let outcome = match guarded.await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(Error::unavailable(Dependency::Redis, "no time left")),
@@ -115,12 +115,13 @@ fn report(incoming: &Incoming, status: u16, started: Timestamp, untold: u64) {
         millis: clock::now().millis_since(started),
         cold: telemetry::cold_start(),
     };
-    let mut fields = Map::new();
-    fields.insert("request_id".into(), incoming.request_id.as_str().into());
-    fields.insert("method".into(), incoming.method().as_str().into());
-    fields.insert("status".into(), status.into());
+    let fields = [
+        ("request_id", Field::Text(&incoming.request_id)),
+        ("method", Field::Text(incoming.method().as_str())),
+        ("status", Field::Number(status)),
+    ];
     let untold = Some(Measure::count("RefusalsUntold", untold)).filter(|_| untold > 0);
-    telemetry::invocation(&invocation, untold.as_slice(), fields);
+    telemetry::invocation(&invocation, untold.as_slice(), &fields);
 }
 
 /// What operations wanted the answer to carry.

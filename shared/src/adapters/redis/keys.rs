@@ -2,6 +2,7 @@
 //! reaches a key, only keyed hashes and minted ids do. (`scripts/record.lua` builds names of the same shape for the
 //! sessions that an index or a queue names.)
 
+use crate::core::crypto;
 use crate::core::device_tag::DeviceTag;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::rate::Place;
@@ -63,7 +64,7 @@ pub fn families(session: &SessionId) -> String {
 
 /// The code that waits for an application to take a share of a session.
 pub fn share_code(session: &SessionId, application_tag: [u8; 8]) -> String {
-    let tag: String = application_tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let tag = crypto::hex(&application_tag);
     format!("c:{}:{}:{tag}", hash_tag(session.bucket()), session.key_text())
 }
 
