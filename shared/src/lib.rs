@@ -10,6 +10,11 @@
 //! * [`adapters`]: Redis, DynamoDB, PostgreSQL, KMS, HTTP
 //! * [`limits`]: every bound; [`error`]: every failure; [`config`]: every setting
 
+/// Every function's: a request makes a few hundred small allocations, and this one finds room for them in a fraction of the
+/// instructions that the C library's takes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod adapters;
 pub mod clock;
 pub mod config;

@@ -6,7 +6,8 @@
 
 use crate::clock;
 use crate::config::{self, Environment};
-use crate::core::metrics::{Field, Invocation, Line, Measure, Origin};
+use crate::core::metrics::{Field, Invocation, Line, Measure, Origin, plain_directive};
+use serde_json::value::RawValue;
 use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,9 +36,14 @@ pub fn cold_start() -> bool {
 
 /// Writes the line of an invocation.
 pub fn invocation(invocation: &Invocation, measures: &[Measure], fields: &[(&'static str, Field<'_>)]) {
-    static ORIGIN: OnceLock<Origin> = OnceLock::new();
-    let origin = ORIGIN.get_or_init(|| config::origin(&Environment));
-    let line = Line { origin, at: clock::now(), invocation, measures, fields };
+    static ORIGIN: OnceLock<(Origin, Box<RawValue>)> = OnceLock::new();
+    // A function is of one kind for all its life.
+    let (origin, plain) = ORIGIN.get_or_init(|| {
+        let origin = config::origin(&Environment);
+        let plain = plain_directive(&origin, invocation.kind).unwrap_or_else(|| RawValue::NULL.to_owned());
+        (origin, plain)
+    });
+    let line = Line { origin, at: clock::now(), invocation, measures, fields, plain };
     let mut text = Vec::with_capacity(LINE_BYTES);
     if serde_json::to_writer(&mut text, &line).is_ok() {
         text.push(b'\n');

@@ -33,7 +33,7 @@ async fn respond(service: &Service, incoming: &Incoming) -> Result<Response<Body
     incoming.only_query(&[])?;
     let (inbound, user) = (incoming.inbound()?, incoming.user_id()?);
     if incoming.method() == Method::PUT {
-        let expected = match incoming.header(IF_MATCH.as_str())? {
+        let expected = match incoming.header(&IF_MATCH)? {
             None => None,
             Some(_) => Some(incoming.if_match()?),
         };

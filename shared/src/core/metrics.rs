@@ -6,6 +6,7 @@
 use super::time::Timestamp;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// What a number counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +158,22 @@ pub struct Line<'a> {
     pub measures: &'a [Measure],
     /// What it says beside. A name that the format needs is left out.
     pub fields: &'a [(&'static str, Field<'a>)],
+    /// What [`plain_directive`] makes of the origin and the kind.
+    pub plain: &'a RawValue,
+}
+
+/// The directive of lines without measures of their own, which is always the same and most of a request's line.
+pub fn plain_directive(origin: &Origin, kind: Kind) -> Option<Box<RawValue>> {
+    let invocation = Invocation { kind, ending: Ending::Done, millis: 0, cold: false };
+    serde_json::value::to_raw_value(&directive(origin, kind, invocation.measures().into_iter())).ok()
+}
+
+fn directive<I: Iterator<Item = Measure> + Clone>(origin: &Origin, kind: Kind, measures: I) -> Directive<'_, I> {
+    let dimensions: &[&[&str]] = match kind {
+        Kind::Request => &[&["Operation", "Stage"], &["Stage"]],
+        Kind::Job => &[&["Operation", "Stage"]],
+    };
+    Directive { namespace: &origin.namespace, dimensions, metrics: Named(measures) }
 }
 
 /// Names that are the format's own.
@@ -190,23 +207,23 @@ impl Serialize for Line<'_> {
         }
         line.serialize_entry("Operation", &self.origin.operation)?;
         line.serialize_entry("Stage", &self.origin.stage)?;
-        let dimensions: &[&[&str]] = match self.invocation.kind {
-            Kind::Request => &[&["Operation", "Stage"], &["Stage"]],
-            Kind::Job => &[&["Operation", "Stage"]],
-        };
-        let named = Named(self.all());
-        let directive = Directive { namespace: &self.origin.namespace, dimensions, metrics: named };
-        line.serialize_entry("_aws", &Metadata { timestamp: self.at.millis(), directives: [directive] })?;
+        let timestamp = self.at.millis();
+        if self.measures.is_empty() {
+            line.serialize_entry("_aws", &Metadata { timestamp, directives: [self.plain] })?;
+        } else {
+            let directive = directive(self.origin, self.invocation.kind, self.all());
+            line.serialize_entry("_aws", &Metadata { timestamp, directives: [directive] })?;
+        }
         line.end()
     }
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase", bound(serialize = ""))]
-struct Metadata<'a, I: Iterator<Item = Measure> + Clone> {
+#[serde(rename_all = "PascalCase")]
+struct Metadata<D> {
     timestamp: i64,
     #[serde(rename = "CloudWatchMetrics")]
-    directives: [Directive<'a, I>; 1],
+    directives: [D; 1],
 }
 
 #[derive(Serialize)]
@@ -239,7 +256,8 @@ mod tests {
 
     fn line(invocation: &Invocation, measures: &[Measure], fields: &[(&'static str, Field<'_>)]) -> String {
         let at = Timestamp::from_millis(1_700_000_000_123);
-        serde_json::to_string(&Line { origin: &origin(), at, invocation, measures, fields }).expect("JSON")
+        let plain = plain_directive(&origin(), invocation.kind).expect("JSON");
+        serde_json::to_string(&Line { origin: &origin(), at, invocation, measures, fields, plain: &plain }).expect("JSON")
     }
 
     fn origin() -> Origin {

@@ -15,7 +15,7 @@ use crate::service::inbound::{Inbound, Notes, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
+    ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
 };
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
@@ -33,6 +33,10 @@ pub struct Incoming {
 
 /// The header that carries the owner token of a lock.
 pub const SESSION_LOCK: &str = "Session-Lock";
+
+// Names that are made once: looking a text up means reading it as a name first.
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 
 /// The `If-Match` header.
 pub use crate::service::update::Expected;
@@ -124,7 +128,7 @@ impl Incoming {
 
     /// The credential in `Authorization`.
     pub fn credential(&self) -> Result<Option<Credential>> {
-        let Some(value) = self.header(AUTHORIZATION.as_str())? else { return Ok(None) };
+        let Some(value) = self.header(&AUTHORIZATION)? else { return Ok(None) };
         let (scheme, rest) = value.split_once(' ').ok_or(Error::CredentialInvalid("malformed Authorization"))?;
         let rest = rest.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
@@ -173,7 +177,7 @@ impl Incoming {
 
     /// `If-Match`: `"<version>"` or `*`.
     pub fn if_match(&self) -> Result<Expected> {
-        let value = self.header(IF_MATCH.as_str())?.ok_or(Error::IfMatchRequired)?.trim();
+        let value = self.header(&IF_MATCH)?.ok_or(Error::IfMatchRequired)?.trim();
         if value == "*" {
             return Ok(Expected::Any);
         }
@@ -223,7 +227,7 @@ impl Incoming {
     /// What was called, and the proof that came along. Repeated headers stay joined: no proof holds a comma, so
     /// they are refused like any other malformed proof (RFC 9449 §4.3).
     fn target(&self) -> Target {
-        let proofs: Vec<_> = self.request.headers().get_all("dpop").iter().map(|value| value.as_bytes()).collect();
+        let proofs: Vec<_> = self.request.headers().get_all(DPOP).iter().map(|value| value.as_bytes()).collect();
         let proof = (!proofs.is_empty()).then(|| String::from_utf8_lossy(&proofs.join(&b","[..])).into_owned());
         Target { method: self.method().as_str().to_owned(), path: self.raw_path().to_owned(), proof }
     }
@@ -242,14 +246,14 @@ impl Incoming {
             let cut = agent.floor_char_boundary(USER_AGENT_BYTES_MAX);
             agent[..cut].to_owned()
         });
-        let text = |name: &str| self.request.headers().get(name).and_then(|value| value.to_str().ok());
-        let platform = text("sec-ch-ua-platform").map(|text| text.trim_matches('"'));
+        let text = |name: HeaderName| self.request.headers().get(name).and_then(|value| value.to_str().ok());
+        let platform = text(PLATFORM).map(|text| text.trim_matches('"'));
         let viewer = edge::viewer(self.request.headers()).unwrap_or_default();
         ClientContext {
             address: viewer.address.or(address),
             user_agent,
             fingerprint: None,
-            language: text("accept-language").and_then(first_language),
+            language: text(ACCEPT_LANGUAGE).and_then(first_language),
             platform: platform.filter(|text| (1..=32).contains(&text.len())).map(str::to_owned),
             place: viewer.place,
         }
@@ -261,7 +265,7 @@ impl Incoming {
         if self.request.headers().contains_key(CONTENT_ENCODING) {
             return Err(Error::UnsupportedMediaType { expected });
         }
-        let stated = self.header(CONTENT_TYPE.as_str())?.unwrap_or_default();
+        let stated = self.header(&CONTENT_TYPE)?.unwrap_or_default();
         let (essence, parameters) = stated.split_once(';').unwrap_or((stated, ""));
         let parameters = parameters.trim();
         let utf8 = parameters.is_empty() || parameters.eq_ignore_ascii_case("charset=utf-8");
