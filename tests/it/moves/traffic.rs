@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use integration_tests::application::SessionTokens;
-use integration_tests::{Application, Response, json};
+use integration_tests::{Application, Request, Response, json};
 
 /// What a client knows of a session.
 #[derive(Clone)]
@@ -35,18 +35,17 @@ pub struct Shared {
 
 impl Shared {
     /// Sends a request until it is served. Every refusal must be a 503 that says when to come back.
-    async fn served(&self, what: &str, request: impl AsyncFn() -> Response) -> Response {
+    async fn served(&self, request: Request) -> Response {
         for _ in 0..200 {
-            let answer = request().await;
+            let answer = request.clone().send().await;
             if answer.status < 500 {
                 self.served.fetch_add(1, Ordering::Relaxed);
                 return answer;
             }
-            assert_eq!(answer.status, 503, "{what}: {answer:?}");
-            assert_eq!(answer.header("retry-after"), "1", "{what}: {answer:?}");
+            assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{answer:?}");
             self.unavailable.fetch_add(1, Ordering::Relaxed);
         }
-        panic!("{what} is never served");
+        panic!("a request is never served");
     }
 }
 
@@ -57,17 +56,13 @@ pub async fn client(number: usize, app: Application, shared: Arc<Shared>) -> BTr
     while !shared.stop.load(Ordering::Relaxed) {
         round += 1;
         let user = format!("client-{number}-user-{}", round / 4);
-        let key = format!("key-{number}-{round}");
         // A creation whose answer was lost is repeated under its key, and is one session.
-        let created = shared
-            .served("create", async || {
-                let body = json!({ "userId": user, "data": { "n": round } });
-                app.request("POST", "/sessions").header("idempotency-key", &key).json(&body).send().await
-            })
-            .await;
-        let tokens = SessionTokens::from_created(&created);
+        let key = format!("key-{number}-{round}");
+        let body = json!({ "userId": user, "data": { "n": round } });
+        let create = app.request("POST", "/sessions").header("idempotency-key", &key).json(&body);
+        let tokens = SessionTokens::from_created(&shared.served(create).await);
         let entry = Known { user, refresh_token: tokens.refresh_token, data: round, version: 1, ended: false };
-        known.insert(tokens.session_id.clone(), entry);
+        known.insert(tokens.session_id, entry);
         // Another session, from before or just made.
         let at = (round as usize * 7) % known.len();
         let (id, session) = known.iter_mut().nth(at).expect("there is one");
@@ -77,39 +72,39 @@ pub async fn client(number: usize, app: Application, shared: Arc<Shared>) -> BTr
 }
 
 async fn step(app: &Application, shared: &Shared, id: &str, session: &mut Known, round: u64) {
+    let path = format!("/sessions/{id}");
     if session.ended {
-        let gone = shared.served("get an ended session", async || app.get(id).await).await;
-        gone.expect_problem(404, "session_ended");
+        shared.served(app.request("GET", &path)).await.expect_problem(404, "session_ended");
         return;
     }
     match round % 6 {
         0 => {
-            let ended = shared.served("end", async || app.delete(id).await).await;
+            let ended = shared.served(app.request("DELETE", &path)).await;
             assert!([202, 204].contains(&ended.status), "{ended:?}");
             session.ended = true;
         }
         1 | 2 => {
-            let refreshed = shared.served("refresh", async || app.refresh(id, &session.refresh_token).await).await;
+            let body = json!({ "refreshToken": session.refresh_token });
+            let refreshed = shared.served(app.request("POST", &format!("{path}/refresh")).json(&body)).await;
             session.refresh_token = refreshed.expect(200).json()["refreshToken"].as_str().expect("a token").to_owned();
         }
         3 => {
-            let listed = shared.served("list", async || app.list(&session.user).await).await.expect(200).json();
+            let list = app.request("GET", &format!("/sessions/user/{}", session.user));
+            let listed = shared.served(list).await.expect(200).json();
             let listed = listed["sessions"].as_array().expect("sessions");
             assert!(listed.iter().any(|one| one["sessionId"] == *id), "{id} is missing in {listed:?}");
         }
-        _ => update(app, shared, id, session, round).await,
+        _ => {
+            let data = json!({ "n": round });
+            let put = app.request("PUT", &path).header("if-match", &format!("\"{}\"", session.version));
+            let put = shared.served(put.json(&json!({ "data": data }))).await;
+            // After a 503 the first attempt may have been applied all the same.
+            assert!([200, 412].contains(&put.status), "{put:?}");
+            let got = shared.served(app.request("GET", &path)).await.expect(200);
+            assert_eq!(got.json()["data"], data, "{got:?}");
+            session.version += 1;
+            session.data = round;
+            assert_eq!(got.header("etag"), format!("\"{}\"", session.version), "{got:?}");
+        }
     }
-}
-
-async fn update(app: &Application, shared: &Shared, id: &str, session: &mut Known, round: u64) {
-    let data = json!({ "n": round });
-    let tag = format!("\"{}\"", session.version);
-    let put = shared.served("update", async || app.put(id, &tag, json!({ "data": data })).await).await;
-    // After a 503 the first attempt may have been applied all the same.
-    assert!([200, 412].contains(&put.status), "{put:?}");
-    let now = shared.served("get", async || app.get(id).await).await.expect(200);
-    assert_eq!(now.json()["data"], data, "{now:?}");
-    session.version += 1;
-    session.data = round;
-    assert_eq!(now.header("etag"), format!("\"{}\"", session.version), "{now:?}");
 }

@@ -25,7 +25,7 @@ do
     end
     redis = setmetatable({call = call}, {__index = server})
   elseif state then
-    return redis.error_reply(state == 'moving' and 'BUCKETMOVING' or 'BUCKETMOVED')
+    return redis.error_reply(state == 'moving' and 'BUCKETMOVING now' or 'BUCKETMOVED for good')
   end
 end
 
