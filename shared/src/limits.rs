@@ -315,6 +315,8 @@ pub const MOVE_LISTING_BUCKETS: usize = 512;
 pub const MOVE_CONCURRENCY: usize = 8;
 /// Keys that are copied at once.
 pub const MOVE_COPY_BATCH: usize = 100;
+/// Slots of a cluster that are read at once.
+pub const MOVE_SLOTS: usize = 64;
 /// `COUNT` of a `SCAN`.
 pub const MOVE_SCAN_COUNT: usize = 1000;
 /// DynamoDB and KMS: one attempt.

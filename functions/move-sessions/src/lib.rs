@@ -10,9 +10,10 @@ use shared::service::state::State;
 pub async fn handle(state: &State, event: LambdaEvent<Value>) -> Result<Moved, Diagnostic> {
     serve(async {
         let range = BucketRange::from_event(&event.payload)?;
+        let until = work_until(&event.context);
         match flag(&event.payload, "dryRun")? {
-            true => Ok(preview(state, range.first, range.last).await?),
-            false => Ok(move_sessions(state, range.first, range.last, work_until(&event.context)).await?),
+            true => Ok(preview(state, range.first, range.last, until).await?),
+            false => Ok(move_sessions(state, range.first, range.last, until).await?),
         }
     })
     .await

@@ -60,6 +60,8 @@ pub struct Moved {
     pub keys_left: u64,
     /// Session records among those.
     pub sessions_left: u64,
+    /// Whether the time ran out before everything was moved and counted.
+    pub more: bool,
 }
 
 impl Measured for Moved {
@@ -85,30 +87,34 @@ struct Stores {
 pub async fn move_sessions(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Moved> {
     let mut stores = open(state).await?;
     let mut moved = Moved::default();
-    loop {
+    while clock::now() < until {
         let left = left(&mut stores.from, first, last).await?;
-        let Some(buckets) = left.get(..left.len().min(MOVE_LISTING_BUCKETS)).filter(|left| !left.is_empty()) else { break };
-        if clock::now() >= until {
+        if left.is_empty() {
             break;
         }
-        let turns = begin(&stores, buckets).await?;
+        let turns = begin(&stores, &left).await?;
         if turns.is_empty() {
             // Others are at it, or were when they died.
             tokio::time::sleep(Duration::from_millis(MOVE_PAUSE_MILLIS_MAX)).await;
             continue;
         }
-        let turns = list(&mut stores, turns).await?;
+        let before = moved.buckets;
+        let turns = list(&mut stores, turns, until).await?;
         carry_out(&stores, turns, until, &mut moved).await?;
+        if moved.buckets == before {
+            // Something is wrong that another try at once will not mend.
+            break;
+        }
     }
-    count_left(&mut stores.from, first, last, Leftovers::Remove, &mut moved).await?;
+    count_left(&mut stores.from, first, last, until, Leftovers::Remove, &mut moved).await?;
     Ok(moved)
 }
 
 /// What a run would have to move. Nothing changes.
-pub async fn preview(state: &State, first: Bucket, last: Bucket) -> Result<Moved> {
+pub async fn preview(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Moved> {
     let mut stores = open(state).await?;
     let mut counted = Moved::default();
-    count_left(&mut stores.from, first, last, Leftovers::Count, &mut counted).await?;
+    count_left(&mut stores.from, first, last, until, Leftovers::Count, &mut counted).await?;
     Ok(counted)
 }
 
@@ -132,7 +138,8 @@ async fn left(from: &mut Connection, first: Bucket, last: Bucket) -> Result<Vec<
     let from = &*from;
     let buckets = stream::iter(Bucket::range(first, last))
         .map(|bucket| async move {
-            let left = fence::has_left(&mut from.clone(), bucket).await.map_err(|error| connection::classify(&error))?;
+            let left =
+                fence::has_left(&mut from.clone(), bucket).await.map_err(|error| connection::classify(&error))?;
             Ok::<_, Error>((!left).then_some(bucket))
         })
         .buffered(64)
@@ -141,27 +148,34 @@ async fn left(from: &mut Connection, first: Bucket, last: Bucket) -> Result<Vec<
     Ok(buckets.into_iter().flatten().collect())
 }
 
-/// Takes the turns of buckets that nobody is at. The other store hears of each first thing: nothing of an earlier turn is
-/// written there any more.
+/// Takes the turns of the first buckets that nobody is at, as many as one walk is for. The other store hears of each first
+/// thing: nothing of an earlier turn is written there any more.
 async fn begin(stores: &Stores, buckets: &[Bucket]) -> Result<Vec<Turn>> {
-    let turns = stream::iter(buckets)
-        .map(|bucket| async move {
-            let (mut from, mut to) = (stores.from.clone(), stores.to.clone());
-            let call = take(*bucket, MOVE_LISTING_LEASE_MILLIS);
-            let reply = scripts::run(&mut from, &call).await.map_err(|error| connection::classify(&error))?;
-            match taken(&reply)? {
-                Taken::Turn(number) => Ok(Turn::begin(*bucket, number, &mut to).await?),
-                Taken::Elsewhere | Taken::Moved => Ok::<_, Error>(None),
-            }
-        })
-        .buffer_unordered(64)
-        .try_collect::<Vec<_>>()
-        .await?;
-    Ok(turns.into_iter().flatten().collect())
+    let mut begun = Vec::new();
+    for buckets in buckets.chunks(MOVE_LISTING_BUCKETS) {
+        let turns = stream::iter(buckets)
+            .map(|bucket| async move {
+                let (mut from, mut to) = (stores.from.clone(), stores.to.clone());
+                let call = take(*bucket, MOVE_LISTING_LEASE_MILLIS);
+                let reply = scripts::run(&mut from, &call).await.map_err(|error| connection::classify(&error))?;
+                match taken(&reply)? {
+                    Taken::Turn(number) => Turn::begin(*bucket, number, &mut to).await,
+                    Taken::Elsewhere | Taken::Moved => Ok::<_, Error>(None),
+                }
+            })
+            .buffer_unordered(64)
+            .try_collect::<Vec<_>>()
+            .await?;
+        begun.extend(turns.into_iter().flatten());
+        if !begun.is_empty() {
+            break;
+        }
+    }
+    Ok(begun)
 }
 
 /// Finds the keys of the buckets in both stores.
-async fn list(stores: &mut Stores, turns: Vec<Turn>) -> Result<Vec<Turn>> {
+async fn list(stores: &mut Stores, turns: Vec<Turn>, until: Timestamp) -> Result<Vec<Turn>> {
     let mut turns: BTreeMap<Bucket, Turn> = turns.into_iter().map(|turn| (turn.bucket, turn)).collect();
     let numbers: Vec<Numbered> = turns.values().map(Turn::numbered).collect();
     let from = stores.from.clone();
@@ -169,6 +183,10 @@ async fn list(stores: &mut Stores, turns: Vec<Turn>) -> Result<Vec<Turn>> {
     for (side, connection) in [(Side::From, &mut stores.from), (Side::To, &mut stores.to)] {
         let mut walk = Walk::new(connection, turns.keys().copied().collect());
         while let Some(found) = walk.next(connection).await.map_err(|error| connection::classify(&error))? {
+            if clock::now() >= until {
+                // No turn is carried out any more.
+                break;
+            }
             for (bucket, names) in found {
                 if let Some(turn) = turns.get_mut(&bucket) {
                     turn.found(side, names);
@@ -186,9 +204,8 @@ async fn list(stores: &mut Stores, turns: Vec<Turn>) -> Result<Vec<Turn>> {
 /// Carries the turns out, some at once, while the others wait.
 async fn carry_out(stores: &Stores, turns: Vec<Turn>, until: Timestamp, moved: &mut Moved) -> Result<()> {
     let numbers: Vec<Numbered> = turns.iter().map(Turn::numbered).collect();
-    let mut working = stream::iter(turns)
-        .map(|turn| turn.carry_out(stores.clone(), until))
-        .buffer_unordered(MOVE_CONCURRENCY);
+    let mut working =
+        stream::iter(turns).map(|turn| turn.carry_out(stores.clone(), until)).buffer_unordered(MOVE_CONCURRENCY);
     let mut renewal = tokio::time::interval(RENEWAL);
     loop {
         tokio::select! {
@@ -231,6 +248,7 @@ async fn count_left(
     from: &mut Connection,
     first: Bucket,
     last: Bucket,
+    until: Timestamp,
     leftovers: Leftovers,
     moved: &mut Moved,
 ) -> Result<()> {
@@ -238,6 +256,10 @@ async fn count_left(
     moved.buckets_left = left.len() as u64;
     let mut walk = Walk::new(from, Bucket::range(first, last).collect());
     while let Some(found) = walk.next(from).await.map_err(|error| connection::classify(&error))? {
+        if clock::now() >= until {
+            moved.more = true;
+            break;
+        }
         for (bucket, mut names) in found {
             names.retain(|name| !keys::is_of_a_move(name));
             if left.binary_search(&bucket).is_ok() {

@@ -120,7 +120,10 @@ impl State {
             match store.perform(work, bucket).await? {
                 Answer::Value(value) => return Ok(value),
                 Answer::Moved if moved || self.target.is_none() => {
-                    return Err(Error::unavailable(Dependency::Redis, format_args!("{bucket} was moved to another store")));
+                    return Err(Error::unavailable(
+                        Dependency::Redis,
+                        format_args!("{bucket} was moved to another store"),
+                    ));
                 }
                 Answer::Moved => self.moved.note(bucket),
                 Answer::Moving => {

@@ -20,8 +20,10 @@ async fn every_script_is_held_back() {
     let server = RedisServer::start(RedisOptions::default()).await;
     let mut connection = server.connection().await;
     let prelude = files::read(format!("{FOLDER}/record.lua"));
-    let scripts: Vec<String> =
-        files::names(FOLDER).into_iter().filter(|name| name.ends_with(".lua") && !WITHOUT.contains(&name.as_str())).collect();
+    let scripts: Vec<String> = files::names(FOLDER)
+        .into_iter()
+        .filter(|name| name.ends_with(".lua") && !WITHOUT.contains(&name.as_str()))
+        .collect();
     assert!(scripts.len() > 20, "{scripts:?}");
     for (marker, code) in [("moving 7", "BUCKETMOVING"), ("moved", "BUCKETMOVED")] {
         let _: () = redis::cmd("SET").arg("m:{b0a7}").arg(marker).query_async(&mut connection).await.expect("a marker");

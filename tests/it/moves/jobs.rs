@@ -91,11 +91,9 @@ async fn a_single_node_moves_to_a_cluster() {
     let home = RedisServer::start(RedisOptions::default()).await;
     let mut spec = stack.fleet.specification("move-sessions", 0);
     spec.variables.retain(|(name, _)| !name.starts_with("REDIS_"));
-    for (name, value) in [
-        ("REDIS_URL", cluster.urls()),
-        ("REDIS_CLUSTER", "true".to_owned()),
-        ("REDIS_MOVE_TO_URL", home.url()),
-    ] {
+    for (name, value) in
+        [("REDIS_URL", cluster.urls()), ("REDIS_CLUSTER", "true".to_owned()), ("REDIS_MOVE_TO_URL", home.url())]
+    {
         spec.variables.push((name.to_owned(), value));
     }
     let back = move_until_nothing_is_left(&Environment::spawn(spec).await).await;

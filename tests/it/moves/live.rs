@@ -68,10 +68,9 @@ async fn sessions_move_under_traffic_while_movers_die() {
     let client = stack.database().connect().await;
     audit::verify(&client).await;
     let rows = audit::rows(&client).await;
-    for (kind, wanted) in [
-        ("session.created", known.len()),
-        ("session.ended", known.values().filter(|session| session.ended).count()),
-    ] {
+    for (kind, wanted) in
+        [("session.created", known.len()), ("session.ended", known.values().filter(|session| session.ended).count())]
+    {
         let told = rows.iter().filter(|row| row.event.event_type == kind).count();
         assert_eq!(told, wanted, "{kind}");
     }

@@ -4,10 +4,11 @@ use super::connection::Connection;
 use super::keys;
 use super::scripts::transfer::Dumped;
 use crate::core::id::Bucket;
-use crate::limits::{MOVE_COPY_BATCH, MOVE_SCAN_COUNT};
+use crate::limits::{MOVE_COPY_BATCH, MOVE_SCAN_COUNT, MOVE_SLOTS};
+use futures_util::future::try_join_all;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, cmd};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// A walk over a store that finds every key which is there from its beginning to its end.
 pub struct Walk {
@@ -18,7 +19,7 @@ pub struct Walk {
 enum Place {
     /// One node: `SCAN` over all that it holds, whatever number of buckets is asked for.
     Cursor(u64),
-    /// A cluster: the slot of one bucket after the other. Slots must stay where they are meanwhile.
+    /// A cluster: the slots of some buckets after others. Slots must stay where they are meanwhile.
     Slot(usize),
     Done,
 }
@@ -48,9 +49,10 @@ impl Walk {
                 (names, self.buckets.as_slice())
             }
             Place::Slot(at) => {
-                self.place = if at + 1 < self.buckets.len() { Place::Slot(at + 1) } else { Place::Done };
-                // Another bucket may share the slot.
-                (in_slot_of(connection, self.buckets[at]).await?, &self.buckets[at..=at])
+                let end = (at + MOVE_SLOTS).min(self.buckets.len());
+                self.place = if end < self.buckets.len() { Place::Slot(end) } else { Place::Done };
+                let asked = &self.buckets[at..end];
+                (in_slots_of(connection, asked).await?, asked)
             }
         };
         let mut found = Found::new();
@@ -65,22 +67,25 @@ impl Walk {
     }
 }
 
-async fn in_slot_of(connection: &mut Connection, bucket: Bucket) -> RedisResult<Vec<Vec<u8>>> {
+/// The keys in the slots of buckets, each once. Other buckets may share a slot.
+async fn in_slots_of(connection: &Connection, buckets: &[Bucket]) -> RedisResult<Vec<Vec<u8>>> {
     let Connection::Cluster(cluster, _) = connection else {
         return Err(RedisError::from((ErrorKind::InvalidClientConfig, "slots are of a cluster")));
     };
-    let anywhere = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
-    let slot = cmd("CLUSTER").arg("KEYSLOT").arg(keys::marker(bucket)).to_owned();
-    let slot = u16::from_redis_value(cluster.route_command(slot, anywhere).await?)?;
-    let mut ask = async |command: Cmd| {
-        let owner = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-        cluster.route_command(command, RoutingInfo::SingleNode(owner)).await
+    let ask = async |command: Cmd, whom: SingleNodeRoutingInfo| {
+        cluster.clone().route_command(command, RoutingInfo::SingleNode(whom)).await
     };
-    let count = ask(cmd("CLUSTER").arg("COUNTKEYSINSLOT").arg(slot).to_owned()).await?;
-    let count = u64::from_redis_value(count)?;
-    // A slot that is read while it is used may have grown by now; what has come since is written down by scripts.
-    let names = ask(cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot).arg(count).to_owned()).await?;
-    Ok(FromRedisValue::from_redis_value(names)?)
+    let slots = buckets.iter().map(async |bucket| {
+        let slot = cmd("CLUSTER").arg("KEYSLOT").arg(keys::marker(*bucket)).to_owned();
+        u16::from_redis_value(ask(slot, SingleNodeRoutingInfo::Random).await?).map_err(RedisError::from)
+    });
+    let slots: BTreeSet<u16> = try_join_all(slots).await?.into_iter().collect();
+    let names = slots.into_iter().map(async |slot| {
+        let all = cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot).arg(i32::MAX).to_owned();
+        let owner = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+        Vec::<Vec<u8>>::from_redis_value(ask(all, owner).await?).map_err(RedisError::from)
+    });
+    Ok(try_join_all(names).await?.concat())
 }
 
 /// The keys that scripts have used while those of the bucket were listed.

@@ -44,8 +44,7 @@ pub enum Answer {
 }
 
 /// Commands that only read.
-const READS: [&[u8]; 9] =
-    [b"MGET", b"GET", b"HGET", b"EXISTS", b"ZCARD", b"ZCOUNT", b"ZRANGE", b"XLEN", b"XRANGE"];
+const READS: [&[u8]; 9] = [b"MGET", b"GET", b"HGET", b"EXISTS", b"ZCARD", b"ZCOUNT", b"ZRANGE", b"XLEN", b"XRANGE"];
 
 /// The bucket of a plain command: its first argument is its key.
 pub fn bucket_of(command: &Cmd) -> Option<Bucket> {

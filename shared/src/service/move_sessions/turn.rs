@@ -94,7 +94,8 @@ impl Turn {
         self.found(Side::From, bucket_keys::touched(from, self.bucket).await.map_err(classify)?);
         match self.copy(&mut stores).await? {
             Some(ended) if self.leave(&mut stores).await? => {
-                let names: Vec<Vec<u8>> = self.here.iter().cloned().chain([keys::touched(self.bucket).into()]).collect();
+                let names: Vec<Vec<u8>> =
+                    self.here.iter().cloned().chain([keys::touched(self.bucket).into()]).collect();
                 bucket_keys::remove(&mut stores.from, &names).await.map_err(classify)?;
                 Ok(ended)
             }
@@ -146,10 +147,8 @@ impl Turn {
 
     /// Lets everybody go to the other store, if nothing was lost since the run began and the turn is still this one's.
     async fn leave(&self, stores: &mut Stores) -> Result<bool> {
-        let now = (
-            stores.from.incarnation().await.map_err(classify)?,
-            stores.to.incarnation().await.map_err(classify)?,
-        );
+        let now =
+            (stores.from.incarnation().await.map_err(classify)?, stores.to.incarnation().await.map_err(classify)?);
         if now != stores.incarnations {
             tracing::warn!(bucket = %self.bucket, "a store is another one than when the run began");
             return Ok(false);

@@ -92,9 +92,9 @@ pub enum Restored {
 pub fn restore(bucket: Bucket, turn: u64, dumped: &[Dumped]) -> Call {
     let names = [keys::marker(bucket).into_bytes(), keys::turns(bucket).into_bytes()];
     let names = names.into_iter().chain(dumped.iter().map(|key| key.key.clone())).collect();
-    dumped.iter().fold(Call::with_names(&RESTORE, names).number(turn), |call, key| {
-        call.number(key.expires).arg(&key.payload)
-    })
+    dumped
+        .iter()
+        .fold(Call::with_names(&RESTORE, names).number(turn), |call, key| call.number(key.expires).arg(&key.payload))
 }
 
 /// Reads the reply to [`restore`].
