@@ -8,6 +8,8 @@ mod jobs;
 mod live;
 #[path = "moves/traffic.rs"]
 mod traffic;
+#[path = "moves/turns.rs"]
+mod turns;
 
 use std::time::Duration;
 
