@@ -169,10 +169,6 @@ impl AwsConfig {
 impl RedisConfig {
     /// Reads `REDIS_*`.
     pub fn from(source: &impl Source) -> Result<Self, ConfigError> {
-        let urls: Vec<String> = required(source, "REDIS_URL")?.split(',').map(|url| url.trim().to_owned()).collect();
-        if !urls.iter().all(|url| url.starts_with("redis://") || url.starts_with("rediss://")) {
-            return Err(ConfigError { variable: "REDIS_URL", problem: "must begin with redis:// or rediss://".into() });
-        }
         let iam = match (source.get("REDIS_IAM_USER"), source.get("REDIS_IAM_CLUSTER")) {
             (Some(user), Some(replication_group)) => Some(RedisIam { user, replication_group }),
             (None, None) => None,
@@ -183,9 +179,45 @@ impl RedisConfig {
                 return Err(ConfigError { variable: "REDIS_IAM_USER", problem: "goes with REDIS_IAM_CLUSTER".into() });
             }
         };
-        let clock_may_differ = flag(source, "REDIS_CLOCK_MAY_DIFFER")?;
-        let (cluster, ca_pem) = (flag(source, "REDIS_CLUSTER")?, file(source, "REDIS_CA_FILE")?);
-        Ok(RedisConfig { urls, cluster, ca_pem, iam, clock_may_differ })
+        Ok(RedisConfig {
+            urls: redis_urls("REDIS_URL", &required(source, "REDIS_URL")?)?,
+            cluster: flag(source, "REDIS_CLUSTER")?,
+            ca_pem: file(source, "REDIS_CA_FILE")?,
+            iam,
+            clock_may_differ: flag(source, "REDIS_CLOCK_MAY_DIFFER")?,
+        })
+    }
+
+    /// Reads `REDIS_MOVE_TO_*`: the store that all buckets are moved to, `None` while none are.
+    pub fn move_to(source: &impl Source) -> Result<Option<Self>, ConfigError> {
+        const VARIABLE: &str = "REDIS_MOVE_TO_URL";
+        let Some(text) = source.get(VARIABLE) else { return Ok(None) };
+        if source.get("REDIS_URL").as_ref() == Some(&text) {
+            return Err(ConfigError { variable: VARIABLE, problem: "must not be REDIS_URL".into() });
+        }
+        let iam = match (source.get("REDIS_IAM_USER"), source.get("REDIS_MOVE_TO_IAM_CLUSTER")) {
+            (_, None) => None,
+            (Some(user), Some(replication_group)) => Some(RedisIam { user, replication_group }),
+            (None, Some(_)) => {
+                let problem = "goes with REDIS_MOVE_TO_IAM_CLUSTER".into();
+                return Err(ConfigError { variable: "REDIS_IAM_USER", problem });
+            }
+        };
+        Ok(Some(RedisConfig {
+            urls: redis_urls(VARIABLE, &text)?,
+            cluster: flag(source, "REDIS_MOVE_TO_CLUSTER")?,
+            ca_pem: file(source, "REDIS_MOVE_TO_CA_FILE")?,
+            iam,
+            clock_may_differ: flag(source, "REDIS_CLOCK_MAY_DIFFER")?,
+        }))
+    }
+}
+
+fn redis_urls(variable: &'static str, text: &str) -> Result<Vec<String>, ConfigError> {
+    let urls: Vec<String> = text.split(',').map(|url| url.trim().to_owned()).collect();
+    match urls.iter().all(|url| url.starts_with("redis://") || url.starts_with("rediss://")) {
+        true => Ok(urls),
+        false => Err(ConfigError { variable, problem: "must begin with redis:// or rediss://".into() }),
     }
 }
 
@@ -400,6 +432,15 @@ mod tests {
             variable(RedisConfig::from(&Listed(&[("REDIS_URL", "redis://x"), ("REDIS_IAM_USER", "u")]))),
             Some("REDIS_IAM_CLUSTER")
         );
+        let move_to = |listed| RedisConfig::move_to(&Listed(listed)).map(|config| config.is_some());
+        let refused = |listed| move_to(listed).err().map(|error| error.variable);
+        assert_eq!(move_to(&[("REDIS_URL", "redis://x")]), Ok(false));
+        assert_eq!(move_to(&[("REDIS_URL", "redis://x"), ("REDIS_MOVE_TO_URL", "redis://y")]), Ok(true));
+        assert_eq!(refused(&[("REDIS_MOVE_TO_URL", "y")]), Some("REDIS_MOVE_TO_URL"));
+        let itself = &[("REDIS_URL", "redis://x"), ("REDIS_MOVE_TO_URL", "redis://x")];
+        assert_eq!(refused(itself), Some("REDIS_MOVE_TO_URL"));
+        let nobody = &[("REDIS_MOVE_TO_URL", "redis://y"), ("REDIS_MOVE_TO_IAM_CLUSTER", "c")];
+        assert_eq!(refused(nobody), Some("REDIS_IAM_USER"));
         assert!(
             RedisConfig::from(&Listed(&[("REDIS_URL", "redis://x,redis://y")]))
                 .is_ok_and(|config| config.urls.len() == 2)

@@ -303,6 +303,28 @@ pub const ALERTS_RECENT_MAX: i64 = 1000;
 pub const REDIS_RESPONSE_MILLIS: u64 = 500;
 /// Redis: connecting, TLS included.
 pub const REDIS_CONNECT_MILLIS: u64 = 500;
+/// How long a request waits for a bucket that is being moved to another store.
+pub const MOVE_PATIENCE_MILLIS: u64 = 1500;
+/// How long a job waits for it: longer than a lease that nobody renews.
+pub const MOVE_JOB_PATIENCE_MILLIS: u64 = MOVE_LEASE_MILLIS + 3000;
+/// First pause of whoever waits; each is twice the one before, up to [`MOVE_PAUSE_MILLIS_MAX`].
+pub const MOVE_PAUSE_MILLIS_MIN: u64 = 5;
+/// Longest pause of whoever waits.
+pub const MOVE_PAUSE_MILLIS_MAX: u64 = 160;
+/// How long a bucket is held back for a job that may be dead. Afterwards the store that it was to leave serves it again.
+pub const MOVE_LEASE_MILLIS: u64 = 5000;
+/// How long the keys of a bucket are listed for a job that may be dead.
+pub const MOVE_LISTING_LEASE_MILLIS: u64 = 10_000;
+/// Buckets whose keys are listed in one walk over a single node.
+pub const MOVE_LISTING_BUCKETS: usize = 512;
+/// Buckets that are moved at once.
+pub const MOVE_CONCURRENCY: usize = 8;
+/// Keys that are copied at once.
+pub const MOVE_COPY_BATCH: usize = 100;
+/// Slots of a cluster that are read at once.
+pub const MOVE_SLOTS: usize = 64;
+/// `COUNT` of a `SCAN`.
+pub const MOVE_SCAN_COUNT: usize = 1000;
 /// DynamoDB and KMS: one attempt.
 pub const AWS_ATTEMPT_MILLIS: u64 = 1000;
 /// DynamoDB and KMS: attempts in all.

@@ -12,6 +12,7 @@ mod jobs;
 mod keys;
 mod model;
 mod monitoring;
+mod moves;
 mod openapi;
 mod outages;
 mod privacy;

@@ -140,7 +140,7 @@ async fn recording_activities_is_one_round_trip_and_telling_measurements_another
     stack.advance(Duration::from_secs(10));
     let (response, cost) = cost(&stack, record.clone()).await;
     response.expect(202);
-    assert_eq!(cost.redis_round_trips, 2 + COMPARISON, "a minute after the first");
+    assert_eq!(cost.redis_round_trips, 3 + COMPARISON, "a minute after the first, by a new script");
     costs(&stack, "told just now", record, 202, Cost::redis(1)).await;
 }
 
@@ -206,7 +206,7 @@ async fn a_lock_is_one_round_trip_and_costs_a_change_of_data_none() {
 
     let granted = token(&costs(&stack, "lock", ask(&session, json!({})), 201, Cost::redis(1)).await);
     costs(&stack, "renew", ask(&session, json!({ "lockToken": granted })), 200, Cost::redis(1)).await;
-    costs(&stack, "locked: refused, and told of", ask(&session, json!({})), 423, Cost::redis(2)).await;
+    costs(&stack, "locked: refused, and told of by a new script", ask(&session, json!({})), 423, Cost::redis(3)).await;
     let put = || change(app, "PUT", &session, "\"1\"", json!({ "cart": [2] }));
     costs(&stack, "PUT without the lock", put(), 423, Cost::redis(2)).await;
     costs(&stack, "PUT under the lock", put().header("session-lock", &granted), 200, Cost::redis(1)).await;
@@ -238,7 +238,7 @@ async fn a_refresh_is_one_round_trip_and_two_when_the_context_changed() {
     // Within one minute.
     stack.clock().freeze();
     let garbage = || refresh(app, &session, "rt_AAAA");
-    costs(&stack, "garbage 1: told of", garbage(), 401, Cost::redis(1)).await;
+    costs(&stack, "garbage 1: told of, by a new script", garbage(), 401, Cost::redis(2)).await;
     for number in 2..=9 {
         let name = format!("garbage {number}");
         costs(&stack, &name, garbage(), 401, Cost::redis(0)).await;

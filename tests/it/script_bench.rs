@@ -14,7 +14,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisResult, Value};
 use shared::adapters::redis::connection::{Connection, Losses};
 use shared::adapters::redis::keys;
-use shared::adapters::redis::scripts::{Call, Operation, Own};
+use shared::adapters::redis::scripts::{self, Call, Operation, Own};
 use shared::core::attributes::Attributes;
 use shared::core::audit::{self, Actor, EVENT_TYPES};
 use shared::core::crypto;
@@ -27,7 +27,6 @@ use shared::core::record::{HEADER_BYTES, Header, KEY_BOUND, SessionRecord, State
 use shared::core::risk::{Note, Signals, Verdict};
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
-use shared::service::state::run_on;
 
 /// Two applications of one group: owner tags of records.
 pub const OWN: [u8; 8] = *b"own-app-";
@@ -81,7 +80,7 @@ impl Bench {
 
     /// Runs a script as the service does.
     pub async fn run(&self, call: &Call) -> RedisResult<Value> {
-        run_on(&mut self.connection.clone(), call).await
+        scripts::run(&mut self.connection.clone(), call).await
     }
 
     /// Runs a plain command that must succeed.

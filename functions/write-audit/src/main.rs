@@ -26,8 +26,10 @@ async fn main() -> Result<(), Error> {
     let (aws, tables) = (Aws::new(config.clone()), Tables::from(source));
     let dynamodb = aws.dynamodb();
     let kms = Kms::new(aws.kms(), kms_key_id(source)?, stack_name(source)?);
+    let home = Connector::new(RedisConfig::from(source)?, Some(config.clone()));
+    let target = RedisConfig::move_to(source)?.map(|target| Connector::new(target, Some(config.clone())));
     let drain = Drain {
-        state: State::new(Connector::new(RedisConfig::from(source)?, Some(config.clone())), None),
+        state: State::new(home, target, None),
         receivers: Receivers::new(
             Applications::new(dynamodb.clone(), tables.applications),
             Deliveries::new(dynamodb.clone(), tables.deliveries),

@@ -283,20 +283,20 @@ fn take(
 
 async fn lengths(state: &State, buckets: &[Bucket]) -> Result<Vec<u64>> {
     try_join_all(buckets.iter().map(async |bucket| {
-        let reply = state.command(&outbox::length(*bucket)).await?;
+        let reply = state.command_in_job(&outbox::length(*bucket)).await?;
         Ok(u64::from_redis_value(reply).unwrap_or(0))
     }))
     .await
 }
 
 async fn read(state: &State, bucket: Bucket, after: Option<&String>, count: usize) -> Result<Vec<Entry>> {
-    let reply = state.command(&outbox::oldest(bucket, after.map(String::as_str), count)).await?;
+    let reply = state.command_in_job(&outbox::oldest(bucket, after.map(String::as_str), count)).await?;
     Ok(outbox::entries(reply))
 }
 
 async fn acknowledge(state: &State, bucket: Bucket, ids: &[String]) -> Result<()> {
     if !ids.is_empty() {
-        state.command(&outbox::remove(bucket, ids)).await?;
+        state.command_in_job(&outbox::remove(bucket, ids)).await?;
     }
     Ok(())
 }

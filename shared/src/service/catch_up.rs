@@ -1,21 +1,33 @@
 //! Bringing a Redis up to date with the revocation ledger.
 
-use super::state::run_on;
+use super::store::Store;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::{self, Connection};
+use crate::adapters::redis::fence::{self, Answer};
 use crate::adapters::redis::scripts::{self, Operation, Withdrawal};
 use crate::core::audit::{self, Actor};
 use crate::core::crypto;
 use crate::core::id::{UserSlot, UserTag};
 use crate::core::ledger::{LedgerEntry, Recorded};
 use crate::core::time::Timestamp;
-use crate::error::Result;
-use crate::limits::{CATCH_UP_CONCURRENCY, CLOCK_LEEWAY_SECONDS};
+use crate::error::{Dependency, Error, Result};
+use crate::limits::{
+    CATCH_UP_CONCURRENCY, CLOCK_LEEWAY_SECONDS, MOVE_PATIENCE_MILLIS, MOVE_PAUSE_MILLIS_MAX, MOVE_PAUSE_MILLIS_MIN,
+};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::time::{Duration, Instant};
 
 /// Applies what this Redis may not know: ends that were never acknowledged, and, when this incarnation is met for the
 /// first time (it restarted, failed over or was restored), the whole ledger.
-pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Timestamp) -> Result<()> {
+///
+/// `left` is the store that buckets leave for this one. What is pending for a bucket that is still there is none of this store's
+/// business, and what a store that was left can not apply any more is none of its own: the copy had it.
+pub async fn catch_up(
+    connection: &mut Connection,
+    left: Option<&Store>,
+    ledger: &Revocations,
+    now: Timestamp,
+) -> Result<()> {
     let incarnation = connection.incarnation().await.map_err(|error| connection::classify(&error))?;
     let standing = ledger.standing(&incarnation, now).await?;
     if !standing.caught_up {
@@ -28,20 +40,26 @@ pub async fn catch_up(connection: &mut Connection, ledger: &Revocations, now: Ti
             .await?;
         ledger.mark_caught_up(&incarnation, now).await?;
     }
-    apply_pending(connection, ledger, &standing.pending, now).await
+    apply_pending(connection, left, ledger, &standing.pending, now).await
 }
 
 /// Applies pending ends and removes their marks.
 async fn apply_pending(
     connection: &mut Connection,
+    left: Option<&Store>,
     ledger: &Revocations,
     pending: &[Recorded],
     now: Timestamp,
 ) -> Result<()> {
     for recorded in pending {
+        if let Some(left) = left
+            && !left.has_left(recorded.entry.bucket()).await?
+        {
+            continue;
+        }
         match apply(connection, recorded, now).await? {
             Applied::Done => ledger.clear_pending(recorded).await?,
-            Applied::Unreadable => {}
+            Applied::Unreadable | Applied::Elsewhere => {}
         }
     }
     Ok(())
@@ -55,6 +73,8 @@ pub enum Applied {
     /// The record is of another release; nothing can use it here, and the entry stays for a release that reads it. It
     /// must not keep everybody else from being served.
     Unreadable,
+    /// The bucket was moved to another store.
+    Elsewhere,
 }
 
 /// Applies one durable end. A Redis that knows it already does not change.
@@ -87,13 +107,25 @@ pub async fn apply(connection: &mut Connection, recorded: &Recorded, now: Timest
             scripts::end_device(*slot, *device, *epoch, *reason, "", &operation, now)
         }
     };
-    match run_on(connection, &call).await {
-        Ok(_) => Ok(Applied::Done),
-        Err(error) if connection::is_unreadable_record(&error) => {
-            tracing::error!(bucket = %entry.bucket(), "an end waits for a release that can read its record");
-            Ok(Applied::Unreadable)
+    let (began, mut pause) = (Instant::now(), MOVE_PAUSE_MILLIS_MIN);
+    loop {
+        match fence::run(connection, &call).await {
+            Ok(Answer::Value(_)) => return Ok(Applied::Done),
+            Ok(Answer::Moved) => return Ok(Applied::Elsewhere),
+            // Whoever moves it has what it holds, and not what this would change: the bucket may yet stay.
+            Ok(Answer::Moving) if began.elapsed() < Duration::from_millis(MOVE_PATIENCE_MILLIS) => {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                pause = (pause * 2).min(MOVE_PAUSE_MILLIS_MAX);
+            }
+            Ok(Answer::Moving) => {
+                return Err(Error::unavailable(Dependency::Redis, "an end waits for a bucket that is being moved"));
+            }
+            Err(error) if connection::is_unreadable_record(&error) => {
+                tracing::error!(bucket = %entry.bucket(), "an end waits for a release that can read its record");
+                return Ok(Applied::Unreadable);
+            }
+            Err(error) => return Err(connection::classify(&error)),
         }
-        Err(error) => Err(connection::classify(&error)),
     }
 }
 

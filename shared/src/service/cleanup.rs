@@ -1,9 +1,8 @@
 //! Cleaning up: expired sessions bucket by bucket, ends that Redis has not acknowledged, and retention of the audit.
 
 use super::runtime::operation;
-use super::state::{State, run_on};
+use super::state::State;
 use crate::adapters::postgres::retention;
-use crate::adapters::redis::connection::{self, Connection};
 use crate::adapters::redis::{keys, scripts};
 use crate::clock;
 use crate::core::application::Application;
@@ -68,10 +67,10 @@ impl Measured for Cleaned {
 
 /// Applies the ledger, then sweeps the buckets of a range until nothing is due or `until` has come.
 pub async fn sweep(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Cleaned> {
-    let connection = state.current_connection().await?;
+    state.bring_up_to_date().await?;
     // Most buckets have nothing due: what a sweep costs is waiting, and waiting is shared.
     let cleaned = stream::iter(Bucket::range(first, last))
-        .map(|bucket| sweep_bucket(connection.clone(), bucket, until))
+        .map(|bucket| sweep_bucket(state, bucket, until))
         .buffer_unordered(SWEEP_CONCURRENCY)
         .try_fold(Cleaned::default(), |sum, bucket| future::ready(Ok(sum.with(&bucket))))
         .await?;
@@ -84,15 +83,12 @@ pub async fn sweep(state: &State, first: Bucket, last: Bucket, until: Timestamp)
 
 /// What a sweep would look at: entries of expiry queues that are due. Nothing changes.
 pub async fn preview(state: &State, first: Bucket, last: Bucket, now: Timestamp) -> Result<Cleaned> {
-    let connection = state.current_connection().await?;
-    let due = |bucket: Bucket| {
-        let mut connection = connection.clone();
-        async move {
-            let mut count = redis::cmd("ZCOUNT");
-            count.arg(keys::expiry_queue(bucket)).arg("-inf").arg(now.millis());
-            let reply = connection.command(&count).await.map_err(|error| connection::classify(&error))?;
-            Ok(u64::from_redis_value(reply).unwrap_or(0))
-        }
+    state.bring_up_to_date().await?;
+    let due = async |bucket: Bucket| {
+        let mut count = redis::cmd("ZCOUNT");
+        count.arg(keys::expiry_queue(bucket)).arg("-inf").arg(now.millis());
+        let reply = state.command_in_job(&count).await?;
+        Ok(u64::from_redis_value(reply).unwrap_or(0))
     };
     stream::iter(Bucket::range(first, last))
         .map(due)
@@ -142,7 +138,7 @@ pub enum Run {
     Dry,
 }
 
-async fn sweep_bucket(mut connection: Connection, bucket: Bucket, until: Timestamp) -> Result<Cleaned> {
+async fn sweep_bucket(state: &State, bucket: Bucket, until: Timestamp) -> Result<Cleaned> {
     let mut cleaned = Cleaned::default();
     loop {
         let now = clock::now();
@@ -152,8 +148,7 @@ async fn sweep_bucket(mut connection: Connection, bucket: Bucket, until: Timesta
         }
         let operation = operation(&Actor::Service, "cleanup-sessions", now)?;
         let call = scripts::sweep(bucket, &operation, now);
-        let reply = run_on(&mut connection, &call).await.map_err(|error| connection::classify(&error))?;
-        let swept = scripts::swept(reply)?;
+        let swept = scripts::swept(state.run_in_job(&call).await?)?;
         cleaned.looked_at += swept.looked_at;
         cleaned.ended += swept.ended;
         cleaned.unreadable += swept.unreadable;

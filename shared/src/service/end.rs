@@ -81,7 +81,7 @@ pub async fn in_order(
             tracing::warn!(detail, "end accepted while Redis is out of reach");
             service.ledger.mark_pending(entry, now).await?;
             // Redis may be back by now, and may have served others before the mark was there: look again.
-            if let Err(error) = service.state.current_connection().await {
+            if let Err(error) = service.state.bring_up_to_date().await {
                 tracing::debug!(%error, "still away");
             }
             Ok(None)

@@ -60,17 +60,18 @@ impl Service {
     pub fn from_environment(purposes: &[Purpose]) -> std::result::Result<Self, ConfigError> {
         let source = &Environment;
         let aws_config = AwsConfig::from(source)?;
-        let redis = RedisConfig::from(source)?;
+        let home = Connector::new(RedisConfig::from(source)?, Some(aws_config.clone()));
+        let target = RedisConfig::move_to(source)?.map(|target| Connector::new(target, Some(aws_config.clone())));
         let tables = Tables::from(source);
         origin_digest(source)?;
-        let aws = Aws::new(aws_config.clone());
+        let aws = Aws::new(aws_config);
         let dynamodb = aws.dynamodb();
         let kms = match purposes {
             [] => None,
             _ => Some(Kms::new(aws.kms(), kms_key_id(source)?, stack_name(source)?)),
         };
         let ledger = Revocations::new(dynamodb.clone(), tables.revocations);
-        let state = Arc::new(State::new(Connector::new(redis, Some(aws_config)), Some(ledger.clone())));
+        let state = Arc::new(State::new(home, target, Some(ledger.clone())));
         performance::measure(state.clone());
         let keys = Arc::new(KeyStore::new(Keys::new(dynamodb.clone(), tables.keys), kms));
         refusals::watch(state.clone(), keys.clone());
@@ -94,7 +95,7 @@ impl Service {
     pub async fn warm_up(&self, purposes: &[Purpose]) {
         let rings = futures_util::future::join_all(purposes.iter().map(|purpose| self.keys.ring(*purpose)));
         let (connection, rings, public, routing) =
-            tokio::join!(self.state.connection(), rings, self.keys.verifying_keys(), self.keys.routing());
+            tokio::join!(self.state.warm_up(), rings, self.keys.verifying_keys(), self.keys.routing());
         let failures = [connection.err(), rings.into_iter().find_map(Result::err), public.err(), routing.err()];
         for error in failures.into_iter().flatten() {
             tracing::warn!(%error, "not ready at start");

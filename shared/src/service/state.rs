@@ -1,191 +1,140 @@
-//! Session state: one Redis connection per environment, checked against the revocation ledger before it serves.
+//! Session state: the Redis that holds a bucket, and while an operator moves all buckets to another one, the right of the two.
+//!
+//! Which store holds a bucket is said by the bucket's marker in the store that it leaves ([`crate::adapters::redis::fence`]) and
+//! by nothing else: that store is asked until it says once that the bucket was moved, which never changes again. While a bucket
+//! is being moved, whoever wants to write to it waits a little.
 
-use super::catch_up;
+use super::store::{Store, Work};
 use crate::adapters::dynamodb::revocations::Revocations;
-use crate::adapters::redis::connection::{self, Connection, Connector};
+use crate::adapters::redis::connection::Connector;
+use crate::adapters::redis::fence::Answer;
 use crate::adapters::redis::scripts::{Call, UnexpectedReply};
-use crate::clock;
-use crate::core::skew::{self, Comparison};
-use crate::core::time::Timestamp;
+use crate::core::id::{BUCKETS, Bucket};
 use crate::error::{Dependency, Error, Result};
-use redis::{RedisError, Value};
-use std::time::Instant;
-use tokio::sync::Mutex;
+use crate::limits::{MOVE_JOB_PATIENCE_MILLIS, MOVE_PATIENCE_MILLIS, MOVE_PAUSE_MILLIS_MAX, MOVE_PAUSE_MILLIS_MIN};
+use redis::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Redis with its ledger.
 pub struct State {
-    connector: Connector,
-    ledger: Option<Revocations>,
-    current: Mutex<Option<Current>>,
+    /// The store of all buckets that were not moved.
+    home: Arc<Store>,
+    /// The store that buckets are moved to.
+    target: Option<Store>,
+    moved: Moved,
 }
 
-/// The connection that serves, with the clocks as they were when they were compared.
-struct Current {
-    connection: Connection,
-    compared: Compared,
-}
+/// Buckets that were found to be moved: a bit for each.
+struct Moved([AtomicU64; BUCKETS as usize / 64]);
 
-/// When this environment's clock was last found to agree with the store's.
-struct Compared {
-    wall: Timestamp,
-    monotonic: Instant,
-}
-
-impl Compared {
-    fn still_holds(&self) -> bool {
-        let passed = i64::try_from(self.monotonic.elapsed().as_millis()).unwrap_or(i64::MAX);
-        skew::is_steady(clock::now().millis() - self.wall.millis(), passed)
+impl Moved {
+    fn holds(&self, bucket: Bucket) -> bool {
+        let (word, bit) = place(bucket);
+        self.0.get(word).is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0)
     }
+
+    fn note(&self, bucket: Bucket) {
+        let (word, bit) = place(bucket);
+        if let Some(word) = self.0.get(word) {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+}
+
+fn place(bucket: Bucket) -> (usize, u64) {
+    (usize::from(bucket.number() / 64), 1 << (bucket.number() % 64))
 }
 
 impl State {
     /// `ledger` is absent for jobs that only read streams: they serve nobody.
-    pub fn new(connector: Connector, ledger: Option<Revocations>) -> Self {
-        State { connector, ledger, current: Mutex::new(None) }
+    pub fn new(home: Connector, target: Option<Connector>, ledger: Option<Revocations>) -> Self {
+        let home = Arc::new(Store::new(home, ledger.clone(), None));
+        let target = target.map(|target| Store::new(target, ledger, Some(home.clone())));
+        State { home, target, moved: Moved(std::array::from_fn(|_| AtomicU64::new(0))) }
     }
 
-    /// Holds this environment's clock to those of the store.
-    async fn compare(&self, connection: &mut Connection) -> Result<Compared> {
-        if self.connector.clock_may_differ() {
-            return Ok(Compared { wall: clock::now(), monotonic: Instant::now() });
-        }
-        let before = clock::now();
-        let clocks = connection.clocks().await.map_err(|error| connection::classify(&error))?;
-        let (after, monotonic) = (clock::now(), Instant::now());
-        for store in clocks {
-            let comparison = Comparison { before, store, after };
-            if !comparison.agrees() {
-                let ahead = comparison.ahead_millis();
-                tracing::error!(ahead_millis = ahead, "the clock of this environment is off the store's");
-                return Err(Error::unavailable(Dependency::Clock, format_args!("{ahead} ms ahead of the store's")));
-            }
-        }
-        Ok(Compared { wall: after, monotonic })
+    /// The store that buckets leave.
+    pub fn home(&self) -> &Store {
+        &self.home
     }
 
-    /// The open connection, or a new one. A new one is handed out only after every durable end that this Redis might
-    /// not know has been applied to it; nothing is served from a store that forgot a revocation. I-1, F-02, F-03.
-    ///
-    /// None is handed out while this environment's clock is off the store's: whoever asks for one is about to judge time
-    /// by it. A clock that has jumped since, or was not compared for five minutes, costs one round trip. I-16, F-30.
-    pub async fn connection(&self) -> Result<Connection> {
-        let mut current = self.current.lock().await;
-        if let Some(open) = &mut *current
-            && !open.connection.has_lost_a_node()
-        {
-            if open.compared.still_holds() {
-                return Ok(open.connection.clone());
-            }
-            match self.compare(&mut open.connection).await {
-                Ok(compared) => {
-                    open.compared = compared;
-                    return Ok(open.connection.clone());
-                }
-                Err(Error::Unavailable { dependency: Dependency::Redis, detail }) => {
-                    // Sockets die while an environment is frozen, which also stops one of the clocks.
-                    tracing::info!(detail, "connection replaced");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        *current = None;
-        let now = clock::now();
-        let mut connection =
-            Box::pin(self.connector.connect(now)).await.map_err(|error| connection::classify(&error))?;
-        let compared = self.compare(&mut connection).await?;
-        self.catch_up(&mut connection, now).await?;
-        *current = Some(Current { connection: connection.clone(), compared });
-        Ok(connection)
+    /// The store that buckets are moved to.
+    pub fn target(&self) -> Option<&Store> {
+        self.target.as_ref()
+    }
+
+    /// Connects, so that the first request need not.
+    pub async fn warm_up(&self) -> Result<()> {
+        self.home.connection().await.map(drop)
     }
 
     /// An error when this environment's clock is known to be off: what it then finds expired or of the future may not be.
     /// A store that is away tells nothing.
     pub async fn vouch_for_clock(&self) -> Result<()> {
-        match self.connection().await {
+        match self.home.connection().await {
             Err(error @ Error::Unavailable { dependency: Dependency::Clock, .. }) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// A connection for jobs, which send much over it: it has just answered, and its Redis knows the ledger as of now.
-    pub async fn current_connection(&self) -> Result<Connection> {
-        let mut connection = self.connection().await?;
-        if let Err(error) = self.catch_up(&mut connection, clock::now()).await {
-            tracing::info!(%error, "connection replaced");
-            self.forget().await;
-            return self.connection().await;
-        }
-        Ok(connection)
-    }
-
-    async fn catch_up(&self, connection: &mut Connection, now: Timestamp) -> Result<()> {
-        match &self.ledger {
-            // Boxed: the SDK's futures are deep, and this path is rare.
-            Some(ledger) => Box::pin(catch_up::catch_up(connection, ledger, now)).await,
+    /// Sees to it that the stores answer and know the ledger as of now.
+    pub async fn bring_up_to_date(&self) -> Result<()> {
+        self.home.current_connection().await?;
+        match &self.target {
+            Some(target) => target.current_connection().await.map(drop),
             None => Ok(()),
         }
     }
 
-    async fn forget(&self) {
-        *self.current.lock().await = None;
-    }
-
     /// Runs a script: one round trip, two when the server has lost the script.
     pub async fn run(&self, call: &Call) -> Result<Value> {
-        self.perform(Work::Script(call)).await
+        self.perform(Work::Script(call), MOVE_PATIENCE_MILLIS).await
     }
 
     /// Runs one plain command.
     pub async fn command(&self, command: &redis::Cmd) -> Result<Value> {
-        self.perform(Work::Command(command)).await
+        self.perform(Work::Command(command), MOVE_PATIENCE_MILLIS).await
     }
 
-    /// A broken connection is replaced and the work done once more: sockets die while an environment is frozen, and
-    /// everything sent here gives the same result when it runs twice. So is a reply that came after a node was lost:
-    /// the client of a cluster may have found the node again and asked it, before it knew the ledger.
-    async fn perform(&self, work: Work<'_>) -> Result<Value> {
-        let mut connection = self.connection().await?;
-        match work.on(&mut connection).await {
-            Ok(value) if !connection.has_lost_a_node() => return Ok(value),
-            Ok(_) => {}
-            Err(error) => {
-                if connection::is_broken(&error) {
-                    self.forget().await;
+    /// [`run`](Self::run) for jobs, which outwait any move of a bucket.
+    pub async fn run_in_job(&self, call: &Call) -> Result<Value> {
+        self.perform(Work::Script(call), MOVE_JOB_PATIENCE_MILLIS).await
+    }
+
+    /// [`command`](Self::command) for jobs, which outwait any move of a bucket.
+    pub async fn command_in_job(&self, command: &redis::Cmd) -> Result<Value> {
+        self.perform(Work::Command(command), MOVE_JOB_PATIENCE_MILLIS).await
+    }
+
+    async fn perform(&self, work: Work<'_>, patience_millis: u64) -> Result<Value> {
+        let bucket = work.bucket().ok_or_else(|| Error::Internal("a key without a bucket".into()))?;
+        let (began, mut pause) = (Instant::now(), MOVE_PAUSE_MILLIS_MIN);
+        loop {
+            let moved = self.moved.holds(bucket);
+            let store = match &self.target {
+                Some(target) if moved => target,
+                Some(_) | None => &*self.home,
+            };
+            match store.perform(work, bucket).await? {
+                Answer::Value(value) => return Ok(value),
+                Answer::Moved if moved || self.target.is_none() => {
+                    return Err(Error::unavailable(
+                        Dependency::Redis,
+                        format_args!("{bucket} was moved to another store"),
+                    ));
                 }
-                if !connection::worth_a_second_try(&error) {
-                    return Err(connection::classify(&error));
+                Answer::Moved => self.moved.note(bucket),
+                Answer::Moving => {
+                    if began.elapsed() >= Duration::from_millis(patience_millis) {
+                        return Err(Error::unavailable(Dependency::Redis, format_args!("{bucket} is being moved")));
+                    }
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    pause = (pause * 2).min(MOVE_PAUSE_MILLIS_MAX);
                 }
             }
         }
-        let mut connection = self.connection().await?;
-        let value = work.on(&mut connection).await.map_err(|error| connection::classify(&error))?;
-        if connection.has_lost_a_node() {
-            return Err(Error::unavailable(Dependency::Redis, "nodes are lost again and again"));
-        }
-        Ok(value)
-    }
-}
-
-/// Something to send; it may be sent twice.
-enum Work<'a> {
-    Script(&'a Call),
-    Command(&'a redis::Cmd),
-}
-
-impl Work<'_> {
-    async fn on(&self, connection: &mut Connection) -> std::result::Result<Value, RedisError> {
-        match self {
-            Work::Script(call) => run_on(connection, call).await,
-            Work::Command(command) => connection.command(command).await,
-        }
-    }
-}
-
-/// Runs a script on a connection.
-pub async fn run_on(connection: &mut Connection, call: &Call) -> std::result::Result<Value, RedisError> {
-    match connection.command(&call.by_digest()).await {
-        Err(error) if connection::is_unknown_script(&error) => connection.command(&call.by_text()).await,
-        outcome => outcome,
     }
 }
 

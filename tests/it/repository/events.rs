@@ -2,6 +2,7 @@ use super::files::{names, read};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use integration_tests::application::SessionTokens;
+use integration_tests::stores::{RedisOptions, RedisServer};
 use integration_tests::{Application, ClientKey, Response, Stack, Value, json, response_rules};
 use time::OffsetDateTime;
 
@@ -254,6 +255,14 @@ async fn every_payload_of_schedules_and_operators_does_its_work() {
     assert_eq!(run("evaluate-alerts", "scheduled").await["firing"], 0);
     assert_eq!(run("deliver-events", "scheduled").await["delivered"], 0);
 
+    // Both stores must have the true time, so this is for another stack.
+    let other = RedisServer::start(RedisOptions::default()).await;
+    let stack = Stack::builder().with_variable("REDIS_MOVE_TO_URL", &other.url()).start().await;
+    for (case, left) in [("dry-run", 4096), ("run", 0)] {
+        let event = serde_json::from_str(&read(format!("events/move-sessions/{case}.json"))).expect("JSON");
+        assert_eq!(stack.invoke("move-sessions", &event).await.expect("a run")["bucketsLeft"], left);
+    }
+
     let mut files = 0;
     for function in [
         "manage-applications",
@@ -263,8 +272,9 @@ async fn every_payload_of_schedules_and_operators_does_its_work() {
         "write-audit",
         "evaluate-alerts",
         "deliver-events",
+        "move-sessions",
     ] {
         files += names(format!("events/{function}")).len();
     }
-    assert_eq!(files, 14, "every payload is tried above");
+    assert_eq!(files, 16, "every payload is tried above");
 }

@@ -10,8 +10,8 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisError, RedisResult, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
+    PushKind, RedisError, RedisResult, TlsCertificates, Value,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +118,14 @@ impl Connection {
         match self {
             Connection::Single(connection) => command.query_async(connection).await,
             Connection::Cluster(connection, _) => command.query_async(connection).await,
+        }
+    }
+
+    /// Several commands of one bucket, in one round trip.
+    pub async fn pipeline(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        match self {
+            Connection::Single(connection) => pipeline.query_async(connection).await,
+            Connection::Cluster(connection, _) => pipeline.query_async(connection).await,
         }
     }
 

@@ -88,6 +88,40 @@ pub fn used_proof(bucket: Bucket, digest: &str) -> String {
     format!("j:{}:{digest}", hash_tag(bucket))
 }
 
+/// Whether the bucket goes to another store ([`super::fence`]); absent in a store that keeps it.
+pub fn marker(bucket: Bucket) -> String {
+    format!("m:{}", hash_tag(bucket))
+}
+
+/// The keys that scripts have used while those of the bucket are listed: a set.
+pub fn touched(bucket: Bucket) -> String {
+    format!("k:{}", hash_tag(bucket))
+}
+
+/// The turns of jobs that move the bucket: in the store it leaves the last one that was given, in the store it goes to
+/// the last one that wrote.
+pub fn turns(bucket: Bucket) -> String {
+    format!("t:{}", hash_tag(bucket))
+}
+
+/// The bucket of a key, or of whatever begins like one.
+pub fn bucket_of(key: &[u8]) -> Option<Bucket> {
+    let [_, b':', b'{', b'b', digits @ ..] = key else { return None };
+    let [a, b, c, b'}', ..] = digits else { return None };
+    let digits = [*a, *b, *c];
+    u16::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok().and_then(Bucket::new)
+}
+
+/// Whether a key belongs to a move and not to what is moved.
+pub fn is_of_a_move(key: &[u8]) -> bool {
+    matches!(key, [b'm' | b'k' | b't', b':', ..])
+}
+
+/// Whether a key is that of a session record.
+pub fn is_session(key: &[u8]) -> bool {
+    key.starts_with(b"s:")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,8 +146,10 @@ mod tests {
                 rate(&Party::Holder(id).place(Counted::Misses, &SecretKey::new([2; 32]))),
                 used_proof(slot.bucket, &slot.tag.text()),
                 privacy(slot),
+                marker(slot.bucket), touched(slot.bucket), turns(slot.bucket),
             ];
             for key in keys {
+                prop_assert_eq!(bucket_of(key.as_bytes()), Some(slot.bucket));
                 let (letter, rest) = key.split_once(":{b").expect("hash tag");
                 prop_assert!(letter.len() == 1 && letter.bytes().all(|c| c.is_ascii_lowercase()));
                 let (tag, rest) = rest.split_once('}').expect("hash tag");

@@ -1,7 +1,9 @@
 //! The scripts, one typed function each beside its Lua file: named parameters in, an enum out.
 //!
-//! A script is constant text addressed by its digest; values travel in ARGV only. `record.lua` stands in front of each.
+//! A script is constant text addressed by its digest; values travel in ARGV only. `record.lua` stands in front of each but
+//! those of [`transfer`].
 
+use super::connection::{self, Connection};
 use super::keys;
 use crate::core::context::ContextDigests;
 use crate::core::end_reason::EndReason;
@@ -9,7 +11,7 @@ use crate::core::family::Family;
 use crate::core::id::{Bucket, SessionId, UserSlot};
 use crate::core::record::{SessionRecord, Unreadable};
 use crate::limits;
-use redis::Value;
+use redis::{RedisResult, Value};
 use std::sync::LazyLock;
 
 /// A script's text with its digest, which the server knows it by.
@@ -41,6 +43,7 @@ mod create;
 mod end;
 mod end_device;
 mod erase_user;
+mod fenced;
 mod judge;
 mod list;
 mod lock;
@@ -58,6 +61,7 @@ mod share;
 mod step_up;
 mod sweep;
 mod touch;
+pub mod transfer;
 mod unlock;
 mod update;
 
@@ -67,6 +71,7 @@ pub use create::{Claim, ClaimOn, Created, Limits, create, created};
 pub use end::{Ended, end, end_as_of, ended};
 pub use end_device::{device_ended, end_device};
 pub use erase_user::erase_user;
+pub use fenced::fenced;
 pub use judge::{Judged, judge, judged};
 pub use list::{Listed, PageCursor, list, listed};
 pub use lock::{Locked, lock, locked};
@@ -94,13 +99,22 @@ pub use update::{Updated, Writer, update, updated};
 /// A script with its keys and arguments, ready to be sent any number of times.
 pub struct Call {
     script: &'static Lua,
-    keys: Vec<String>,
+    keys: Vec<Vec<u8>>,
     arguments: Vec<Vec<u8>>,
 }
 
 impl Call {
     fn new(script: &'static Lua, keys: Vec<String>) -> Self {
+        Call::with_names(script, keys.into_iter().map(String::into_bytes).collect())
+    }
+
+    fn with_names(script: &'static Lua, keys: Vec<Vec<u8>>) -> Self {
         Call { script, keys, arguments: Vec::new() }
+    }
+
+    /// The bucket of its keys.
+    pub fn bucket(&self) -> Option<Bucket> {
+        self.keys.first().and_then(|key| keys::bucket_of(key))
     }
 
     fn arg(mut self, value: impl AsRef<[u8]>) -> Self {
@@ -127,12 +141,20 @@ impl Call {
         let mut command = redis::cmd(verb);
         command.arg(script).arg(self.keys.len());
         for key in &self.keys {
-            command.arg(key);
+            command.arg(key.as_slice());
         }
         for argument in &self.arguments {
             command.arg(argument.as_slice());
         }
         command
+    }
+}
+
+/// Runs a script on a connection: one round trip, two when the server has lost the script.
+pub async fn run(connection: &mut Connection, call: &Call) -> RedisResult<Value> {
+    match connection.command(&call.by_digest()).await {
+        Err(error) if connection::is_unknown_script(&error) => connection.command(&call.by_text()).await,
+        outcome => outcome,
     }
 }
 

@@ -4,6 +4,31 @@
 -- built by `key` only, always inside the hash tag of KEYS[1]: a user's index names sessions that the caller can not
 -- know, and all of them share the slot by construction. Names are those of shared/src/adapters/redis/keys.rs.
 
+-- Before anything else the bucket's marker is looked at (shared/src/adapters/redis/fence.rs): in a bucket that is being moved
+-- to another store, or was, no script does anything, whatever its caller knows of the move. While a bucket's keys are
+-- listed, each key that a script uses is written down, so that the list misses none.
+
+local redis = redis
+do
+  local slot = string.match(KEYS[1], '{b%x%x%x}')
+  local marker = redis.call('GET', 'm:' .. slot)
+  local state = marker and string.match(marker, '^%a+')
+  if state == 'listing' then
+    local server = redis
+    local function call(...)
+      local _, used = ...
+      if type(used) == 'string' and string.find(used, slot, 1, true) then
+        server.call('SADD', 'k:' .. slot, used)
+        server.call('PEXPIRE', 'k:' .. slot, '3600000')
+      end
+      return server.call(...)
+    end
+    redis = setmetatable({call = call}, {__index = server})
+  elseif state then
+    return redis.error_reply(state == 'moving' and 'BUCKETMOVING now' or 'BUCKETMOVED for good')
+  end
+end
+
 local HEADER = '>BBBBI4I4I4I4I4I6I6I6I6I6I2c8c8c8c8c8I2BBBBI4I4'
 local HEADER_BYTES = 110
 -- A family of another application under a shared session: shared/src/core/family.rs.
