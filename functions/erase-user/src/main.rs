@@ -1,4 +1,5 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
+use shared::adapters::http::run::run;
 use shared::core::keyring::Purpose;
 use shared::service::erase::Archive;
 use shared::service::runtime::Service;
@@ -11,5 +12,5 @@ async fn main() -> Result<(), Error> {
     let service = Service::from_environment(RINGS)?;
     let archive = Archive::from_environment()?;
     service.warm_up(RINGS).await;
-    run(service_fn(|request| erase_user::handle(&service, &archive, request))).await
+    run(|request| erase_user::handle(&service, &archive, request)).await
 }

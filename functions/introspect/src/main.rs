@@ -1,4 +1,5 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
+use shared::adapters::http::run::run;
 use shared::core::keyring::Purpose;
 use shared::service::runtime::Service;
 
@@ -9,5 +10,5 @@ async fn main() -> Result<(), Error> {
     shared::telemetry::start();
     let service = Service::from_environment(RINGS)?;
     service.warm_up(RINGS).await;
-    run(service_fn(|request| introspect::handle(&service, request))).await
+    run(|request| introspect::handle(&service, request)).await
 }

@@ -1,7 +1,8 @@
 use jwks::Published;
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
 use shared::adapters::aws::Aws;
 use shared::adapters::dynamodb::keys::Keys;
+use shared::adapters::http::run::run;
 use shared::config::{AwsConfig, Environment, Tables, public_url};
 use shared::service::key_store::KeyStore;
 
@@ -13,5 +14,5 @@ async fn main() -> Result<(), Error> {
         keys: KeyStore::new(Keys::new(aws.dynamodb(), Tables::from(&Environment).keys), None),
         issuer: public_url(&Environment)?,
     };
-    run(service_fn(|request| jwks::handle(&published, request))).await
+    run(|request| jwks::handle(&published, request)).await
 }

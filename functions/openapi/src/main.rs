@@ -1,7 +1,8 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
+use shared::adapters::http::run::run;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     shared::telemetry::start();
-    run(service_fn(openapi::handle)).await
+    run(openapi::handle).await
 }

@@ -1,4 +1,5 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
+use shared::adapters::http::run::run;
 use shared::adapters::postgres::Database;
 use shared::config::{AwsConfig, Environment, PostgresConfig};
 use shared::service::analytics::Analytics;
@@ -11,5 +12,5 @@ async fn main() -> Result<(), Error> {
     let database = Database::new(PostgresConfig::from(source)?, Some(AwsConfig::from(source)?));
     let analytics = Analytics { service: Service::from_environment(&[])?, database };
     analytics.service.warm_up(&[]).await;
-    run(service_fn(|request| query_analytics::handle(&analytics, request))).await
+    run(|request| query_analytics::handle(&analytics, request)).await
 }

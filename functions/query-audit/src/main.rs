@@ -1,6 +1,7 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
 use shared::adapters::aws::Aws;
 use shared::adapters::dynamodb::subject_keys::SubjectKeyTable;
+use shared::adapters::http::run::run;
 use shared::adapters::postgres::Database;
 use shared::config::{AwsConfig, Environment, PostgresConfig, Tables};
 use shared::core::keyring::Purpose;
@@ -23,5 +24,5 @@ async fn main() -> Result<(), Error> {
         subject_keys: SubjectKeys::new(table),
     };
     reader.service.warm_up(RINGS).await;
-    run(service_fn(|request| query_audit::handle(&reader, request))).await
+    run(|request| query_audit::handle(&reader, request)).await
 }

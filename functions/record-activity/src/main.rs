@@ -1,4 +1,5 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
+use shared::adapters::http::run::run;
 use shared::service::runtime::Service;
 
 #[tokio::main(flavor = "current_thread")]
@@ -6,5 +7,5 @@ async fn main() -> Result<(), Error> {
     shared::telemetry::start();
     let service = Service::from_environment(&[])?;
     service.warm_up(&[]).await;
-    run(service_fn(|request| record_activity::handle(&service, request))).await
+    run(|request| record_activity::handle(&service, request)).await
 }

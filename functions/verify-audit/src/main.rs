@@ -1,6 +1,7 @@
-use lambda_http::{Error, run, service_fn};
+use lambda_http::Error;
 use shared::adapters::anchors::AnchorStore;
 use shared::adapters::aws::Aws;
+use shared::adapters::http::run::run;
 use shared::adapters::kms::Signer;
 use shared::config::{AnchorConfig, AwsConfig, Environment, PostgresConfig, stack_name, stack_retention};
 use shared::service::anchors::Anchors;
@@ -23,5 +24,5 @@ async fn main() -> Result<(), Error> {
         retention: stack_retention(source)?,
     };
     verifier.service.warm_up(&[]).await;
-    run(service_fn(|request| verify_audit::handle(&verifier, request))).await
+    run(|request| verify_audit::handle(&verifier, request)).await
 }

@@ -257,7 +257,8 @@ mod tests {
     fn line(invocation: &Invocation, measures: &[Measure], fields: &[(&'static str, Field<'_>)]) -> String {
         let at = Timestamp::from_millis(1_700_000_000_123);
         let plain = plain_directive(&origin(), invocation.kind).expect("JSON");
-        serde_json::to_string(&Line { origin: &origin(), at, invocation, measures, fields, plain: &plain }).expect("JSON")
+        serde_json::to_string(&Line { origin: &origin(), at, invocation, measures, fields, plain: &plain })
+            .expect("JSON")
     }
 
     fn origin() -> Origin {

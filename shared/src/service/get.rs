@@ -17,12 +17,12 @@ use crate::core::session::{Liveness, liveness, touch_due};
 use crate::core::time::Timestamp;
 use crate::error::{Asker, Error, Result};
 
-/// Reads a session with its data, and slides its idle timeout.
-pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<SessionView> {
+/// Reads a session with its data, and slides its idle timeout. Boxed, since every layer above hands it on.
+pub async fn get_session(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Box<SessionView>> {
     rate::watch(service, inbound, read(service, inbound, session)).await
 }
 
-async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Result<SessionView> {
+async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Result<Box<SessionView>> {
     let now = inbound.now;
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
@@ -50,7 +50,7 @@ async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Resul
         record.header.last_activity_at = now.max(record.header.last_activity_at);
     }
     let data = session_data::open_as_text(service, session, record).await?;
-    Ok(reached.view(session, Some(Data::Text(data))).with_current(is_current(&caller, session)))
+    Ok(Box::new(reached.view(session, Some(Data::Text(data))).with_current(is_current(&caller, session))))
 }
 
 /// As [`reached`], the record alone: what was shared with the caller's application is for the operation to ask.

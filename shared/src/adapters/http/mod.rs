@@ -6,4 +6,5 @@ pub mod form;
 pub mod problem;
 pub mod request;
 pub mod response;
+pub mod run;
 pub mod serve;

@@ -15,7 +15,8 @@ use crate::service::inbound::{Inbound, Notes, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::header::{
-    ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, IF_MATCH, IF_NONE_MATCH, USER_AGENT,
+    ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName, IF_MATCH, IF_NONE_MATCH,
+    USER_AGENT,
 };
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};

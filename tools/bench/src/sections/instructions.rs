@@ -64,7 +64,6 @@ pub async fn run(notebook: &mut Notebook) {
     let refresh = counts(&stack, "refresh-session", &refreshes, many).await;
     row("refresh-session", &refresh);
     notebook.table(table);
-
 }
 
 /// What a function executes.
