@@ -34,8 +34,7 @@ async fn live(stack: &Stack) {
     let lock = lock.expect(201).json()["lockToken"].as_str().expect("a token").to_owned();
     let unlock = app.request("DELETE", &format!("/sessions/{id}/lock")).header("session-lock", &lock);
     unlock.send().await.expect(204);
-    app.request("PATCH", "/users/ada/devices/laptop").json(&json!({ "trust": "trusted" })).send().await.expect(200);
-    let settings = json!({ "location": false });
+    let settings = json!({ "activityTracking": true, "location": false, "fingerprinting": true, "sharing": true });
     let settings = app.request("PUT", "/users/ada/privacy").header("if-match", "*").json(&settings);
     settings.send().await.expect(200);
     app.start_session("bob").await;
@@ -47,6 +46,7 @@ async fn live(stack: &Stack) {
     app.refresh(&replayed.session_id, &replayed.refresh_token).await.expect(200);
     app.refresh(&replayed.session_id, &replayed.refresh_token).await.expect_problem(401, "refresh_token_reused");
     app.revoke(next["refreshToken"].as_str().expect("a token")).await.expect(200);
+    app.request("PATCH", "/users/ada/devices/laptop").json(&json!({ "trust": "blocked" })).send().await.expect(200);
 }
 
 /// The entries that wait, with the outbox of each.
