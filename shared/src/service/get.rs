@@ -33,7 +33,8 @@ async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Resul
         Caller::Holder(holder)
             if holder.session == session && is_owned(&reached) && touch_due(&reached.record.header, now) =>
         {
-            Asking::of_holder(holder, slot, now).adopt(service, &reached.record).await?
+            let asking = Asking::of_holder(holder, slot, now);
+            Box::pin(asking.adopt(service, &reached.record)).await?
         }
         Caller::Holder(_) | Caller::Application(_) => None,
     };
@@ -41,10 +42,10 @@ async fn read(service: &Service, inbound: &Inbound, session: SessionId) -> Resul
     if let Some(adopted) = adopted {
         *record = adopted;
     } else if touch_due(&record.header, now) {
-        let reply = service.state.run(&scripts::touch(&session, slot, now)).await?;
+        let reply = Box::pin(service.state.run(&scripts::touch(&session, slot, now))).await?;
         if !scripts::touched(&reply)? {
             // It ended between the two round trips; read again to say why.
-            load(service, &caller, session, slot, now).await?;
+            Box::pin(load(service, &caller, session, slot, now)).await?;
             return Err(Error::SessionChanged);
         }
         record.header.last_activity_at = now.max(record.header.last_activity_at);
@@ -73,14 +74,25 @@ pub async fn reached(
     slot: UserSlot,
     now: Timestamp,
 ) -> Result<Reached> {
-    let holder = match caller {
+    match caller {
         Caller::Application(_) => {
             let reply = service.state.command(&scripts::read(&[session], slot)).await?;
             let (records, epoch) = scripts::read_reply(reply)?;
-            return alive(service, session, records.into_iter().next().flatten(), caller, epoch, now).await;
+            alive(service, session, records.into_iter().next().flatten(), caller, epoch, now).await
         }
-        Caller::Holder(holder) => holder,
-    };
+        // Boxed, as what is rare here: the future of a read is moved to where it runs, and every byte of it with it.
+        Caller::Holder(holder) => Box::pin(reached_by_holder(service, caller, holder, session, slot, now)).await,
+    }
+}
+
+async fn reached_by_holder(
+    service: &Service,
+    caller: &Caller,
+    holder: &Holder,
+    session: SessionId,
+    slot: UserSlot,
+    now: Timestamp,
+) -> Result<Reached> {
     let mut sessions = vec![session];
     if holder.session != session {
         // Another user's session lies under another tag; only one's own user's sessions exist for a holder.

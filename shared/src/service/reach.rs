@@ -81,7 +81,7 @@ pub async fn reach(
     if record.header.flags & SHARED == 0 || record.header.state != State::Active {
         return Ok(None);
     }
-    let family = scripts::family_reply(&service.state.command(&scripts::family(&session, tag)).await?)?;
+    let family = scripts::family_reply(&Box::pin(service.state.command(&scripts::family(&session, tag))).await?)?;
     Ok(family.map(|family| Reached::new(record, Some(family))))
 }
 

@@ -11,7 +11,7 @@ use crate::site;
 
 /// Runs the program and reads its rows.
 pub async fn run(notebook: &mut Notebook) {
-    let (events, rounds) = notebook.size((400_000, 3), (20_000, 2));
+    let (events, rounds) = notebook.size((2_000_000, 2), (20_000, 2));
     let output = Command::new(site::variable("BENCH_AUDIT"))
         .env("BENCH_EVENTS", events.to_string())
         .env("BENCH_ROUNDS", rounds.to_string())

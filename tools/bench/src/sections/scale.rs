@@ -2,8 +2,10 @@
 //! cleanup. One Redis grows from size to size.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use integration_tests::Stack;
+use integration_tests::environment::EnvironmentSpec;
+use integration_tests::{Stack, Value};
 use redis::aio::MultiplexedConnection;
 
 use super::{Notebook, cleanup};
@@ -204,9 +206,18 @@ async fn instructions(stack: &Stack, ids: &[String], many: usize) -> Result<f64,
     let events: Vec<_> = ids.iter().take(many).map(|id| site::read_event(stack, id)).collect();
     let spec = site::specification(stack, "get-session");
     let binary = site::variable("BENCH_SYMBOLS").join("get-session");
-    let few = callgrind::profile(&spec, &binary, &events[..1], 1).await?;
-    let rest = callgrind::profile(&spec, &binary, &events, many).await?;
-    Ok((rest.instructions - few.instructions) / (many - 1) as f64)
+    let few = fewest(&spec, &binary, &events, 1).await?;
+    Ok((fewest(&spec, &binary, &events, many).await? - few) / (many - 1) as f64)
+}
+
+/// Instructions of the cheapest of three runs. A connection that has to be made again costs as much as many reads and may befall
+/// any run; it never makes one cheaper.
+async fn fewest(spec: &EnvironmentSpec, binary: &Path, events: &[Value], times: usize) -> Result<f64, String> {
+    let mut fewest = f64::INFINITY;
+    for _ in 0..3 {
+        fewest = fewest.min(callgrind::profile(spec, binary, events, times).await?.instructions);
+    }
+    Ok(fewest)
 }
 
 fn pair(line: &str) -> (f64, f64) {
