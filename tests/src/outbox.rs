@@ -11,6 +11,8 @@ pub struct Event {
     pub reason: String,
     /// The session as its keys name it; empty for events of a user.
     pub session: String,
+    /// Its id: what is queued twice under one is one event.
+    pub id: String,
 }
 
 /// Whether a text is the id of an entry, by which a dump of a stream is taken apart.
@@ -32,7 +34,7 @@ pub async fn events(stack: &Stack) -> Vec<Event> {
             if bytes("c").is_none() {
                 continue;
             }
-            events.push(Event { kind: field("t"), reason: field("r"), session: field("s") });
+            events.push(Event { kind: field("t"), reason: field("r"), session: field("s"), id: field("i") });
         }
     }
     events

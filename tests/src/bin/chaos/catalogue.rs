@@ -125,7 +125,7 @@ pub const ROWS: [Row; 44] = [
     trial!(
         "F-30",
         "Clocks of environments an hour ahead and behind",
-        "I-5, I-16: wrong by the leeway at most",
+        "I-5, I-16: an environment that is off by more than the leeway serves nothing",
         clocks::f_30
     ),
     trial!("F-31", "The clock steps back", "No cache outlives its time", clocks::f_31),

@@ -70,7 +70,9 @@ async fn one_by_one(stack: &Stack, tally: &Tally) {
     stack.clock().shift(Duration::minutes(5));
     for (environment, clock) in [(0, "right"), (1, "an hour ahead"), (2, "an hour behind")] {
         let read = app.request("GET", &format!("/sessions/{}", idle.session_id)).on_environment(environment);
-        let read = insist(&read).await;
+        // Whose clock is off serves nothing, however often it is asked.
+        let read = if environment == 0 { insist(&read).await } else { read.send().await };
+        tally.fact(format!("a session that is idle for 5 of 1 minutes, where the clock is {clock}: {}", read.status));
         if read.status == 200 {
             tally
                 .violation(format!("I-16: a session that is idle for 5 of 1 minutes lives where the clock is {clock}"));
