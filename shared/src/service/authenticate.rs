@@ -138,7 +138,7 @@ pub async fn identify(service: &Service, inbound: &Inbound) -> Result<Caller> {
 }
 
 /// A credential is refused only by a clock that is not known to be off: to one that is ahead, every token has expired.
-async fn confirmed<T>(service: &Service, outcome: Result<T>) -> Result<T> {
+pub(super) async fn confirmed<T>(service: &Service, outcome: Result<T>) -> Result<T> {
     if let Err(Error::CredentialInvalid(_) | Error::DpopProofInvalid(_) | Error::DpopNonceRequired) = &outcome {
         service.state.vouch_for_clock().await?;
     }

@@ -1,6 +1,6 @@
 //! Token introspection, RFC 7662: access and refresh tokens, one round trip (two through a share), no activity recorded.
 
-use super::authenticate::{self, limited_oauth_client, verify_token};
+use super::authenticate::{self, confirmed, limited_oauth_client, verify_token};
 use super::inbound::Inbound;
 use super::present::token_type;
 use super::rate;
@@ -88,7 +88,8 @@ async fn look_up(
     if RefreshToken::looks_like(token) {
         return introspect_refresh(service, inbound, &application, token, client).await;
     }
-    let claims = match verify_token(service, token, now).await {
+    // An environment whose clock is off finds good tokens expired; it has to say that it can not tell.
+    let claims = match confirmed(service, verify_token(service, token, now).await).await {
         Ok(claims) => claims,
         Err(Error::CredentialInvalid(_)) => return Ok(INACTIVE),
         Err(error) => return Err(error),

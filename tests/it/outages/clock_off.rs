@@ -21,8 +21,9 @@ async fn t_98_i_16_f_30_an_hour_off_nothing_is_judged_and_nothing_issued() {
     app.get(&session.session_id).await.expect(200);
     let by_holder = || stack.request("GET", &format!("/sessions/{}", session.session_id)).bearer(&session.access_token);
     by_holder().send().await.expect(200);
+    assert_eq!(app.introspect(&session.access_token).await.json()["active"], true);
     for hours in [1, -1] {
-        for function in ["get-session/0", "refresh-session/0", "create-session/0"] {
+        for function in ["get-session/0", "refresh-session/0", "create-session/0", "introspect/0"] {
             stack.clock().skew(function, Span::hours(hours));
         }
         expect_away("read", &app.get(&session.session_id).await);
@@ -30,12 +31,16 @@ async fn t_98_i_16_f_30_an_hour_off_nothing_is_judged_and_nothing_issued() {
         expect_away("refresh", &app.refresh(&session.session_id, &session.refresh_token).await);
         let create = app.request("POST", "/sessions").json(&json!({ "userId": "bob" }));
         expect_away("create", &create.send().await);
-        for function in ["get-session/0", "refresh-session/0", "create-session/0"] {
+        // Inactive would be an answer, and a wrong one: the application would sign the user out.
+        let introspected = app.introspect(&session.access_token).await;
+        assert_eq!((introspected.status, introspected.header("retry-after")), (503, "1"), "{introspected:?}");
+        for function in ["get-session/0", "refresh-session/0", "create-session/0", "introspect/0"] {
             stack.clock().skew(function, Span::ZERO);
         }
         // Nothing has happened to the session, and the token has not been used up.
         app.get(&session.session_id).await.expect(200);
         by_holder().send().await.expect(200);
+        assert_eq!(app.introspect(&session.access_token).await.json()["active"], true);
     }
     app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
     app.start_session("bob").await;
