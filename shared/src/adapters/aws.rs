@@ -1,7 +1,7 @@
 //! AWS clients without the configuration chain: Lambda states region and credentials in the environment, so no
 //! profile, metadata service or certificate bundle is ever read.
 
-use crate::adapters::https;
+use crate::adapters::aws_http;
 use crate::config::{AwsConfig, RedisIam};
 use crate::core::time::Timestamp;
 use crate::limits::{AWS_ATTEMPT_MILLIS, AWS_ATTEMPTS};
@@ -34,7 +34,7 @@ impl Aws {
     /// One HTTP client for all services: ring, and Amazon's roots only.
     pub fn new(config: AwsConfig) -> Self {
         // Always there, since ring lacks no version of TLS; without one every call would fail as in an outage.
-        let http = https::client(Duration::from_millis(AWS_ATTEMPT_MILLIS / 2)).ok();
+        let http = aws_http::client(Duration::from_millis(AWS_ATTEMPT_MILLIS / 2)).ok();
         Aws { config, http }
     }
 

@@ -2,10 +2,10 @@
 
 pub mod anchors;
 pub mod aws;
+pub mod aws_http;
 pub mod dynamodb;
 pub mod geo;
 pub mod http;
-pub mod https;
 pub mod jobs;
 pub mod kms;
 pub mod outbound;

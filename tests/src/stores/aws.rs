@@ -68,7 +68,7 @@ impl AwsStores {
         let secret_access_key = settings::random_hex(20);
         secrets::register(&secret_access_key);
         let credentials = Credentials::new("TESTACCESSKEY", &secret_access_key, None, None, "harness");
-        let http_client = shared::adapters::https::client(Duration::from_secs(5)).expect("an HTTP client");
+        let http_client = shared::adapters::aws_http::client(Duration::from_secs(5)).expect("an HTTP client");
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
