@@ -3,8 +3,7 @@
 use lambda_http::http::Response;
 use lambda_http::{Body, Error, Request, service_fn};
 
-/// Answers requests until the environment ends. A handler's future is kilobytes and goes through a dozen layers of the runtime,
-/// each of which moves it on: they get a pointer to it.
+/// Answers requests until the environment ends. A handler's future is kilobytes; the layers of the runtime get a pointer to it.
 ///
 /// # Errors
 /// When the runtime's own API is away.
