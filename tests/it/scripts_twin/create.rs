@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Claim, ClaimOn, Created, Limits, Operation};
 use shared::core::admission::{Admission, LiveSession, admit};
+use shared::core::analytics::sample::SAMPLE;
 use shared::core::context::Sighting;
 use shared::core::end_reason::EndReason;
 use shared::core::id::{SessionId, UserSlot};
@@ -376,7 +377,20 @@ async fn repeat(
         run_at(session, operation, claim, now).await
     };
     let told = if seen.is_some() { history.clone() } else { Vec::new() };
+    // Measurements of the service lie among the events, and are of no session.
+    let mut sample = redis::cmd("XADD");
+    sample
+        .arg(keys::outbox(slot.bucket))
+        .arg("*")
+        .arg("i")
+        .arg("of no operation")
+        .arg("t")
+        .arg(SAMPLE)
+        .arg("y")
+        .arg("");
+    let place: String = redis::from_redis_value(bench.command(&sample).await).expect("a place");
     let again = run(session, first, claim).await;
+    bench.command(redis::cmd("XDEL").arg(keys::outbox(slot.bucket)).arg(&place)).await;
     match claim {
         None => assert_eq!(
             again,

@@ -86,14 +86,15 @@ local existing = read(KEYS[1])
 if existing then
   if existing.err then return existing end
   if existing.operation == operation then
-    -- Whom the first run evicted stands in the events that it has just appended.
+    -- Whom the first run evicted stands in the events that it has just appended. Beside them lie entries that are of no
+    -- session and have no such field.
     local reply = {'repeated', existing.epoch, ARGV[17] ~= '' and redis.call('GET', KEYS[7]) or ''}
     for _, entry in ipairs(redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1000)) do
       local field = {}
       for index = 1, #entry[2], 2 do
         field[entry[2][index]] = entry[2][index + 1]
       end
-      if field.i == event_of(event_id, field.s) and field.r == REASONS[EVICTED] then
+      if field.s and field.i == event_of(event_id, field.s) and field.r == REASONS[EVICTED] then
         table.insert(reply, 4, field.s)
       end
     end
