@@ -7,6 +7,7 @@ use super::policy::Policy;
 use super::receiver::Receiver;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// What an application may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,9 @@ pub struct Application {
     pub created_at: i64,
     /// Rises with every change; guards concurrent changes.
     pub version: u64,
+    /// [`Self::tag`], once it was asked for.
+    #[serde(skip)]
+    pub known_tag: OnceLock<[u8; 8]>,
 }
 
 impl Application {
@@ -119,6 +123,15 @@ impl Application {
     /// The typed id.
     pub fn id(&self) -> Option<ApplicationId> {
         ApplicationId::parse(&self.application_id)
+    }
+
+    /// The tag of its id in records ([`ApplicationId::tag`]); every request asks for it twice. None for an id that is out of
+    /// grammar.
+    pub fn tag(&self) -> Option<[u8; 8]> {
+        match self.known_tag.get() {
+            Some(tag) => Some(*tag),
+            None => self.id().map(|id| *self.known_tag.get_or_init(|| id.tag())),
+        }
     }
 
     /// Adds a new key; the earlier ones stay valid for `overlap_seconds`.
@@ -153,6 +166,7 @@ mod tests {
             receivers: Vec::new(),
             created_at: 0,
             version: 1,
+            known_tag: Default::default(),
         }
     }
 

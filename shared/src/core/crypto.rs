@@ -4,24 +4,41 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::{aead, digest, hkdf, hmac, signature};
+use std::sync::OnceLock;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A 256-bit secret that is wiped on drop and never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretKey(Zeroizing<[u8; 32]>);
+#[derive(Clone)]
+pub struct SecretKey {
+    bytes: Zeroizing<[u8; 32]>,
+    /// The key as HMAC starts from it, once it was needed: half of what a short message costs. ring does not wipe it.
+    hmac: OnceLock<hmac::Key>,
+}
 
 impl SecretKey {
     /// Takes over the bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        SecretKey(Zeroizing::new(bytes))
+        SecretKey { bytes: Zeroizing::new(bytes), hmac: OnceLock::new() }
     }
 
     /// The raw bytes; for sealing inside a key ring only.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
+    }
+
+    fn hmac(&self) -> &hmac::Key {
+        self.hmac.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, self.expose()))
     }
 }
+
+impl PartialEq for SecretKey {
+    fn eq(&self, other: &Self) -> bool {
+        equal(self.expose(), other.expose())
+    }
+}
+
+impl Eq for SecretKey {}
 
 impl std::fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -31,7 +48,7 @@ impl std::fmt::Debug for SecretKey {
 
 /// HMAC-SHA-256 over length-prefixed parts, so that `("ab","c")` and `("a","bc")` differ.
 pub fn mac(key: &SecretKey, parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()));
+    let mut context = hmac::Context::with_key(key.hmac());
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
@@ -44,7 +61,7 @@ pub fn mac(key: &SecretKey, parts: &[&[u8]]) -> [u8; 32] {
 /// Plain HMAC-SHA-256, where a standard prescribes it (webhook signatures).
 pub fn hmac_sha256(key: &SecretKey, message: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
-    out.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), message).as_ref());
+    out.copy_from_slice(hmac::sign(key.hmac(), message).as_ref());
     out
 }
 

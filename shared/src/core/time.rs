@@ -62,14 +62,14 @@ impl Timestamp {
     }
 }
 
-impl std::fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Timestamp {
+    /// The text of RFC 3339 in UTC with milliseconds; none after the year 9999, which RFC 3339 does not know. Put together by hand:
+    /// each answer has several, and the formatting machinery is dearer than the calendar.
+    fn rfc_3339(self) -> Option<[u8; 24]> {
         let instant = self.to_offset_date_time();
         if instant.year() > 9999 {
-            // RFC 3339 has no such years, and nothing lasts as long: what is printed is for people.
-            return write!(f, "{instant}");
+            return None;
         }
-        // Each answer has several, and the formatting machinery is dearer than the calendar.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut put = |place: std::ops::Range<usize>, mut number: u32| {
             for digit in text[place].iter_mut().rev() {
@@ -84,13 +84,26 @@ impl std::fmt::Display for Timestamp {
         put(14..16, instant.minute().into());
         put(17..19, instant.second().into());
         put(20..23, instant.millisecond().into());
-        f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
+        Some(text)
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rfc_3339().as_ref().map(|text| std::str::from_utf8(text)) {
+            Some(text) => f.write_str(text.map_err(|_| std::fmt::Error)?),
+            // Nothing lasts as long: what is printed is for people.
+            None => write!(f, "{}", self.to_offset_date_time()),
+        }
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self.rfc_3339().as_ref().map(|text| std::str::from_utf8(text)) {
+            Some(Ok(text)) => serializer.serialize_str(text),
+            Some(Err(_)) | None => serializer.collect_str(self),
+        }
     }
 }
 

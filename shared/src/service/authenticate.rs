@@ -120,7 +120,7 @@ impl Caller {
 
 /// The tag of an application in records.
 pub fn tag(application: &Application) -> Result<[u8; 8]> {
-    application.id().map(|id| id.tag()).ok_or_else(|| Error::Internal("application id out of grammar".into()))
+    application.tag().ok_or_else(|| Error::Internal("application id out of grammar".into()))
 }
 
 /// Authenticates a caller by an application key or an access token, and holds it to its rate limits.

@@ -371,7 +371,7 @@ async fn respond(
     };
     let data = session_data::open(service, session, record).await?;
     Ok(CreatedSession {
-        session: SessionView::new(session, record, Some(Data::Object(data))),
+        session: SessionView::new(session, record.clone(), Some(Data::Object(data))),
         tokens: present::tokens(service, session, record, 1, now).await?,
         evicted: evicted.iter().map(ToString::to_string).collect(),
         device_bound_session,

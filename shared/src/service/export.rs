@@ -312,7 +312,7 @@ fn session_row(session: SessionId, record: &SessionRecord, data: serde_json::Map
     let attributes = &record.attributes;
     let bytes = |bytes: &[u8]| crypto::encode(bytes);
     json!({
-        "session": SessionView::new(session, record, Some(Data::Object(data))),
+        "session": SessionView::new(session, record.clone(), Some(Data::Object(data))),
         "kept": {
             "keyThumbprint": attributes.jkt,
             "deviceKey": attributes.device_key.as_ref().map(|key| bytes(key)),

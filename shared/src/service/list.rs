@@ -88,7 +88,7 @@ async fn page(
 /// An owner sees with whom its session is shared, everybody else from whom it comes.
 fn view(session: SessionId, record: SessionRecord, families: Vec<Family>, tag: [u8; 8]) -> SessionView {
     if record.header.application_tag == tag {
-        return SessionView::new(session, &record, None).with_shares(&families);
+        return SessionView::new(session, record, None).with_shares(&families);
     }
     Reached::new(record, families.into_iter().next()).view(session, None)
 }

@@ -118,9 +118,8 @@ pub enum Data {
 
 impl SessionView {
     /// The view of a record; `data` is opened by the caller.
-    pub fn new(session: SessionId, record: &SessionRecord, data: Option<Data>) -> Self {
-        let header = &record.header;
-        let attributes = record.attributes.clone();
+    pub fn new(session: SessionId, record: SessionRecord, data: Option<Data>) -> Self {
+        let SessionRecord { header, attributes, sealed: _ } = record;
         let known =
             attributes.device_id.is_some() || attributes.device_name.is_some() || attributes.device_type.is_some();
         let device = known.then_some(DeviceView {
@@ -144,7 +143,7 @@ impl SessionView {
             version: header.version,
             created_at: header.created_at,
             last_activity_at: header.last_activity_at,
-            idle_expires_at: idle_expires_at(header).min(header.absolute_expires_at),
+            idle_expires_at: idle_expires_at(&header).min(header.absolute_expires_at),
             absolute_expires_at: header.absolute_expires_at,
             idle_timeout_seconds: header.idle_timeout_seconds,
             acr: attributes.acr,

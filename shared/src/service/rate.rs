@@ -46,7 +46,7 @@ impl Account {
     /// The account of a source address, when the gateway states one.
     fn of_source(inbound: &Inbound, application: Option<Arc<Application>>) -> Option<Self> {
         let network = Network::of(inbound.client.address?);
-        let tag = application.as_ref().and_then(|application| application.id()).map(|id| id.tag());
+        let tag = application.as_ref().and_then(|application| application.tag());
         Some(Account { party: Party::Source { application: tag.unwrap_or_default(), network }, application })
     }
 

@@ -57,8 +57,8 @@ impl Reached {
     }
 
     /// The session as JSON.
-    pub fn view(&self, session: SessionId, data: Option<Data>) -> SessionView {
-        let view = SessionView::new(session, &self.record, data);
+    pub fn view(self, session: SessionId, data: Option<Data>) -> SessionView {
+        let view = SessionView::new(session, self.record, data);
         match &self.share {
             Some(share) => view.with_shared_from(&share.owner_id),
             None => view,

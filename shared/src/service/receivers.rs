@@ -154,6 +154,7 @@ mod tests {
             receivers: receivers.iter().map(receiver).collect(),
             created_at: 0,
             version: 1,
+            known_tag: Default::default(),
         }
     }
 

@@ -262,7 +262,7 @@ async fn respond(
     served(service, &id, now).await?;
     Ok(RefreshedSession {
         tokens: present::tokens(service, session, &record, record.header.generation, now).await?,
-        session: SessionView::new(session, &record, None).with_current(direct.then_some(true)),
+        session: SessionView::new(session, record, None).with_current(direct.then_some(true)),
     })
 }
 

@@ -80,7 +80,7 @@ async fn step_up(
             SteppedUp::Done(record) => {
                 return Ok(RefreshedSession {
                     tokens: present::tokens(service, session, &record, record.header.generation, now).await?,
-                    session: SessionView::new(session, &record, None),
+                    session: SessionView::new(session, *record, None),
                 });
             }
             SteppedUp::Moved => {}

@@ -9,99 +9,123 @@ use crate::core::rate::Place;
 
 /// The hash tag, `{b<hex3>}`.
 pub fn hash_tag(bucket: Bucket) -> String {
-    format!("{{{bucket}}}")
+    let mut tag = String::with_capacity(6);
+    push_hash_tag(&mut tag, bucket);
+    tag
+}
+
+fn push_hash_tag(text: &mut String, bucket: Bucket) {
+    text.push_str("{b");
+    for shift in [8, 4, 0] {
+        text.extend(char::from_digit(u32::from(bucket.number() >> shift & 0xf), 16));
+    }
+    text.push('}');
+}
+
+/// A key by its letter and what follows the hash tag. Put together by hand: every request makes several, and the formatting
+/// machinery costs more than all else in them.
+fn key(letter: char, bucket: Bucket, parts: &[&str]) -> String {
+    let mut key = String::with_capacity(8 + parts.iter().map(|part| part.len() + 1).sum::<usize>());
+    key.push(letter);
+    key.push(':');
+    push_hash_tag(&mut key, bucket);
+    for part in parts {
+        key.push(':');
+        key.push_str(part);
+    }
+    key
 }
 
 /// The session record.
 pub fn session(session: &SessionId) -> String {
-    format!("s:{}:{}", hash_tag(session.bucket()), session.key_text())
+    key('s', session.bucket(), &[&session.key_text()])
 }
 
 /// The user's index: a sorted set of sessions by creation time. A view, never the authority.
 pub fn index(slot: UserSlot) -> String {
-    format!("u:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+    key('u', slot.bucket, &[&slot.tag.text()])
 }
 
 /// The mirror of the user's epoch; absent means 0.
 pub fn epoch(slot: UserSlot) -> String {
-    format!("e:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+    key('e', slot.bucket, &[&slot.tag.text()])
 }
 
 /// The bucket's expiry queue: a sorted set of sessions by deadline.
 pub fn expiry_queue(bucket: Bucket) -> String {
-    format!("x:{}", hash_tag(bucket))
+    key('x', bucket, &[])
 }
 
 /// The bucket's outbox: a stream of events on their way to the audit.
 pub fn outbox(bucket: Bucket) -> String {
-    format!("o:{}", hash_tag(bucket))
+    key('o', bucket, &[])
 }
 
 /// What an idempotency key, or a legacy session, stood for.
 pub fn claim(bucket: Bucket, digest: &str) -> String {
-    format!("i:{}:{digest}", hash_tag(bucket))
+    key('i', bucket, &[digest])
 }
 
 /// Where and with what the user has been seen: what the risk of a session is judged against.
 pub fn history(slot: UserSlot) -> String {
-    format!("h:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+    key('h', slot.bucket, &[&slot.tag.text()])
 }
 
 /// The mirror of the user's privacy settings ([`crate::core::privacy`]); absent means that everything is on.
 pub fn privacy(slot: UserSlot) -> String {
-    format!("v:{}:{}", hash_tag(slot.bucket), slot.tag.text())
+    key('v', slot.bucket, &[&slot.tag.text()])
 }
 
 /// The mirror of a device's epoch; absent means 0.
 pub fn device_epoch(slot: UserSlot, device: DeviceTag) -> String {
-    format!("d:{}:{}:{}", hash_tag(slot.bucket), slot.tag.text(), device.text())
+    key('d', slot.bucket, &[&slot.tag.text(), &device.text()])
 }
 
 /// The families of other applications under a shared session: a hash by application tag.
 pub fn families(session: &SessionId) -> String {
-    format!("f:{}:{}", hash_tag(session.bucket()), session.key_text())
+    key('f', session.bucket(), &[&session.key_text()])
 }
 
 /// The code that waits for an application to take a share of a session.
 pub fn share_code(session: &SessionId, application_tag: [u8; 8]) -> String {
     let tag = crypto::hex(&application_tag);
-    format!("c:{}:{}:{tag}", hash_tag(session.bucket()), session.key_text())
+    key('c', session.bucket(), &[&session.key_text(), &tag])
 }
 
 /// The lock of a session; gone when it expires.
 pub fn lock(session: &SessionId) -> String {
-    format!("l:{}:{}", hash_tag(session.bucket()), session.key_text())
+    key('l', session.bucket(), &[&session.key_text()])
 }
 
 /// The highest fencing number issued for a session, which outlives its locks.
 pub fn issued_fences(session: &SessionId) -> String {
-    format!("n:{}:{}", hash_tag(session.bucket()), session.key_text())
+    key('n', session.bucket(), &[&session.key_text()])
 }
 
 /// What a party has leased, or missed, in this minute.
 pub fn rate(place: &Place) -> String {
-    format!("r:{}:{}", hash_tag(place.bucket), place.digest)
+    key('r', place.bucket, &[&place.digest])
 }
 
 /// A proof of possession that has been used.
 pub fn used_proof(bucket: Bucket, digest: &str) -> String {
-    format!("j:{}:{digest}", hash_tag(bucket))
+    key('j', bucket, &[digest])
 }
 
 /// Whether the bucket goes to another store ([`super::fence`]); absent in a store that keeps it.
 pub fn marker(bucket: Bucket) -> String {
-    format!("m:{}", hash_tag(bucket))
+    key('m', bucket, &[])
 }
 
 /// The keys that scripts have used while those of the bucket are listed: a set.
 pub fn touched(bucket: Bucket) -> String {
-    format!("k:{}", hash_tag(bucket))
+    key('k', bucket, &[])
 }
 
 /// The turns of jobs that move the bucket: in the store it leaves the last one that was given, in the store it goes to
 /// the last one that wrote.
 pub fn turns(bucket: Bucket) -> String {
-    format!("t:{}", hash_tag(bucket))
+    key('t', bucket, &[])
 }
 
 /// The bucket of a key, or of whatever begins like one.
