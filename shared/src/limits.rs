@@ -299,6 +299,9 @@ pub const ALERT_KEEP_SECONDS: u64 = 400 * 24 * 3600;
 /// Alerts of one report.
 pub const ALERTS_RECENT_MAX: i64 = 1000;
 
+/// How long a log line waits for somebody to read the one before.
+pub const LOG_PATIENCE_MILLIS: u32 = 50;
+
 /// Redis: one command or script.
 pub const REDIS_RESPONSE_MILLIS: u64 = 500;
 /// Redis: connecting, TLS included.

@@ -4,11 +4,13 @@
 //! Every invocation ends with one line that is its metrics as well (`core/metrics.rs`). It is written whatever the
 //! level, since alarms need it; the levels that the template allows let it pass.
 
+mod sink;
+
 use crate::clock;
 use crate::config::{self, Environment};
 use crate::core::metrics::{Field, Invocation, Line, Measure, Origin, plain_directive};
 use serde_json::value::RawValue;
-use std::io::Write;
+use sink::{Lines, STANDARD_OUTPUT};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -24,8 +26,18 @@ pub fn start() {
     // Dependencies log wire details at debug, so only our own level follows the setting.
     let filter =
         Targets::new().with_default(LevelFilter::WARN).with_target("shared", level.unwrap_or(LevelFilter::INFO));
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_current_span(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_current_span(false)
+        .with_writer(|| Lines(&STANDARD_OUTPUT));
     let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    // What a panic says may be of anybody; where it was is enough, in a line like any other.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, "panicked");
+    }));
 }
 
 /// Whether this is the first invocation of the environment; true once.
@@ -47,7 +59,6 @@ pub fn invocation(invocation: &Invocation, measures: &[Measure], fields: &[(&'st
     let mut text = Vec::with_capacity(LINE_BYTES);
     if serde_json::to_writer(&mut text, &line).is_ok() {
         text.push(b'\n');
-        // In one piece, as subscribers write theirs. A log that can not be written to can not be told of.
-        let _ = std::io::stdout().lock().write_all(&text);
+        STANDARD_OUTPUT.write_line(&text);
     }
 }

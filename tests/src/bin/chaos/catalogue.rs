@@ -45,11 +45,7 @@ pub struct Gap {
 }
 
 /// What is known. It is reported each time, and fails no run; anything else does.
-pub const GAPS: [Gap; 1] = [Gap {
-    id: "F-44",
-    violation: "a log that nobody reads stops",
-    why: "the log is written where the request is; on Lambda the platform reads the pipe as long as the environment lives",
-}];
+pub const GAPS: [Gap; 0] = [];
 
 /// Every fault of the table.
 pub const ROWS: [Row; 44] = [
