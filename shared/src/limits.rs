@@ -308,6 +308,8 @@ pub const REDIS_RESPONSE_MILLIS: u64 = 500;
 pub const REDIS_CONNECT_MILLIS: u64 = 500;
 /// How long a request waits for a bucket that is being moved to another store.
 pub const MOVE_PATIENCE_MILLIS: u64 = 1500;
+/// How long the job that moves a bucket waits for a replica of the store that it goes to.
+pub const MOVE_REPLICA_MILLIS: u64 = 300;
 /// How long a job waits for it: longer than a lease that nobody renews.
 pub const MOVE_JOB_PATIENCE_MILLIS: u64 = MOVE_LEASE_MILLIS + 3000;
 /// First pause of whoever waits; each is twice the one before, up to [`MOVE_PAUSE_MILLIS_MAX`].

@@ -6,9 +6,10 @@
 //!    used meanwhile is written down by the scripts themselves. The bucket is served as ever.
 //! 2. **Hold back.** The marker says that the bucket is being moved. Nothing in it changes from here on; readers still read it.
 //! 3. **Copy** every key with its expiry, and **compare** what both stores hold, key by key.
-//! 4. **Leave.** The marker says for good that the bucket was moved, if it is still this turn's and both stores are the same
-//!    incarnations as at the beginning, when the first of them knew the ledger: nothing that it acknowledged is missing. From
-//!    here on everybody goes to the other store. Then the keys go from the first.
+//! 4. **Leave.** The marker says for good that the bucket was moved, if it is still this turn's, a replica of the other store has
+//!    the copy as well (where there are replicas), and both stores are the same incarnations as at the beginning, when the first
+//!    of them knew the ledger: nothing that it acknowledged is missing. From here on everybody goes to the other store. Then the
+//!    keys go from the first.
 //!
 //! A job that dies holds a bucket back until its lease ends; then the bucket is served from where it is, and another job may
 //! take the next turn. A job that wakes up after that can neither leave (the marker is not its own) nor write to the other store
@@ -81,6 +82,8 @@ struct Stores {
     from: Connection,
     to: Connection,
     incarnations: (String, String),
+    /// Whether the store that buckets go to had replicas: then they have to have what was copied.
+    replicated: bool,
 }
 
 /// Moves the buckets of a range until none is left or `until` has come.
@@ -124,8 +127,9 @@ async fn open(state: &State) -> Result<Stores> {
     };
     // In this order: what the first store is now, it knows the ledger, and it is compared with that when a bucket leaves.
     let incarnations = (incarnation(state.home()).await?, incarnation(target).await?);
-    let (from, to) = (state.home().current_connection().await?, target.current_connection().await?);
-    Ok(Stores { from, to, incarnations })
+    let (from, mut to) = (state.home().current_connection().await?, target.current_connection().await?);
+    let replicated = to.has_replicas().await.map_err(|error| connection::classify(&error))?;
+    Ok(Stores { from, to, incarnations, replicated })
 }
 
 async fn incarnation(store: &Store) -> Result<String> {

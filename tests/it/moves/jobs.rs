@@ -101,6 +101,39 @@ async fn a_single_node_moves_to_a_cluster() {
     assert_eq!(names(&home).await.iter().filter(|name| name.starts_with("s:")).count(), 20);
 }
 
+/// A primary of the store that buckets go to loses its replica while they arrive, and dies: the job has stopped by then, and
+/// whatever has left is there.
+#[tokio::test]
+async fn f_01_what_has_left_outlives_a_failover_where_it_went() {
+    let cluster = RedisCluster::start(3, 1).await;
+    let stack = Stack::builder()
+        .with_variable("REDIS_MOVE_TO_URL", &cluster.urls())
+        .with_variable("REDIS_MOVE_TO_CLUSTER", "true")
+        .start()
+        .await;
+    let seeded = seed(&stack, 60).await;
+    let mover = std::sync::Arc::new(job(&stack, &cluster.urls()).await);
+    let run = {
+        let mover = mover.clone();
+        tokio::spawn(async move { mover.invoke(&run_of(json!({}))).await })
+    };
+    super::eventually_moved(stack.redis(), 200).await;
+    cluster.pause_replication(0).await;
+    let stopped = run.await.expect("the run").expect_err("a run that stops");
+    let InvokeError::Function(error) = stopped else { panic!("{stopped:?}") };
+    assert_eq!(error["errorType"], "DependencyUnavailable", "{error}");
+    assert!(mover.log_text().contains("no replica of the other store has the copy"), "{}", mover.log_text());
+    let moved = super::buckets_moved(stack.redis()).await as u64;
+    assert!((200..BUCKETS).contains(&moved), "{moved} buckets had left");
+    cluster.kill(0);
+    cluster.await_failover(0).await;
+    let runs = move_until_nothing_is_left(&mover).await;
+    assert_eq!(sum(&runs, "buckets"), BUCKETS - moved, "{runs:?}");
+    for session in &seeded {
+        stack.app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
+    }
+}
+
 /// Whoever moves to nowhere, or to a store that was left once, is told what is wrong.
 #[tokio::test]
 async fn a_move_to_nowhere_is_refused() {

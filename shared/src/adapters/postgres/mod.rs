@@ -31,9 +31,7 @@ pub async fn connect(
     aws: Option<&AwsConfig>,
     now: Timestamp,
 ) -> Result<tokio_postgres::Client> {
-    let mut settings: tokio_postgres::Config =
-        config.url.parse().map_err(|_| Error::unavailable(Dependency::Postgres, "DATABASE_URL is not readable"))?;
-    settings.connect_timeout(Duration::from_secs(5)).application_name("session-jobs");
+    let mut settings = settings(&config.url)?;
     if config.iam {
         settings.password(iam_password(&settings, aws, now)?).ssl_mode(SslMode::Require);
     }
@@ -41,6 +39,17 @@ pub async fn connect(
     let (client, driver) = settings.connect(tls).await.map_err(|error| classify(&error))?;
     tokio::spawn(driver);
     Ok(client)
+}
+
+/// TLS, unless the URL says `sslmode=disable`: the driver's own default would do without it where a server has none.
+fn settings(url: &str) -> Result<tokio_postgres::Config> {
+    let mut settings: tokio_postgres::Config =
+        url.parse().map_err(|_| Error::unavailable(Dependency::Postgres, "DATABASE_URL is not readable"))?;
+    if settings.get_ssl_mode() != SslMode::Disable {
+        settings.ssl_mode(SslMode::Require);
+    }
+    settings.connect_timeout(Duration::from_secs(5)).application_name("session-jobs");
+    Ok(settings)
 }
 
 /// The database as an environment that answers requests holds it: one connection, made when it is first needed and again
@@ -110,4 +119,22 @@ pub fn classify(error: &tokio_postgres::Error) -> Error {
         None => error.to_string(),
     };
     Error::unavailable(Dependency::Postgres, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plaintext_is_for_urls_that_ask_for_it() {
+        for (query, mode) in [
+            ("", SslMode::Require),
+            ("?sslmode=prefer", SslMode::Require),
+            ("?sslmode=require", SslMode::Require),
+            ("?sslmode=disable", SslMode::Disable),
+        ] {
+            let url = format!("postgres://owner@127.0.0.1:5432/sessions{query}");
+            assert_eq!(settings(&url).expect("readable").get_ssl_mode(), mode, "{query}");
+        }
+    }
 }

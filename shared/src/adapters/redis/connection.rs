@@ -8,7 +8,7 @@ use crate::limits::{REDIS_CONNECT_MILLIS, REDIS_RESPONSE_MILLIS};
 use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo,
     PushKind, RedisError, RedisResult, TlsCertificates, Value,
@@ -159,6 +159,39 @@ impl Connection {
     /// Which data set this is: run id and replication id of every primary. It changes whenever one restarts or
     /// another takes over, which is when acknowledged writes may be gone.
     pub async fn incarnation(&mut self) -> RedisResult<String> {
+        let mut identities = Vec::new();
+        for info in self.infos().await? {
+            let (Some(run_id), Some(replication_id)) = (field(&info, "run_id:"), field(&info, "master_replid:")) else {
+                return Err(RedisError::from((redis::ErrorKind::UnexpectedReturnType, "INFO without run_id")));
+            };
+            identities.push(format!("{run_id}/{replication_id}"));
+        }
+        identities.sort();
+        Ok(identities.join("+"))
+    }
+
+    /// Whether every primary has a replica.
+    pub async fn has_replicas(&mut self) -> RedisResult<bool> {
+        let infos = self.infos().await?;
+        Ok(infos.iter().all(|info| field(info, "connected_slaves:").is_some_and(|number| number != "0")))
+    }
+
+    /// Whether a replica has, within `millis`, what this connection last wrote to the node of a key.
+    pub async fn is_replicated(&mut self, key: &str, millis: u64) -> RedisResult<bool> {
+        let mut command = redis::cmd("WAIT");
+        command.arg(1).arg(millis);
+        let value = match self {
+            Connection::Single(connection) => command.query_async(connection).await?,
+            Connection::Cluster(connection, _) => {
+                let node = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+                connection.route_command(command, RoutingInfo::SingleNode(node)).await?
+            }
+        };
+        Ok(redis::from_redis_value::<u64>(value)? > 0)
+    }
+
+    /// What every primary says of itself and its replicas.
+    async fn infos(&mut self) -> RedisResult<Vec<String>> {
         let mut command = redis::cmd("INFO");
         command.arg("server").arg("replication");
         let value = match self {
@@ -168,13 +201,12 @@ impl Connection {
                 connection.route_command(command, primaries).await?
             }
         };
-        let mut identities = Vec::new();
-        collect_identities(&value, &mut identities);
-        if identities.is_empty() {
-            return Err(RedisError::from((redis::ErrorKind::UnexpectedReturnType, "INFO without run_id")));
+        let mut infos = Vec::new();
+        collect_texts(value, &mut infos);
+        if infos.is_empty() {
+            return Err(RedisError::from((redis::ErrorKind::UnexpectedReturnType, "INFO without a text")));
         }
-        identities.sort();
-        Ok(identities.join("+"))
+        Ok(infos)
     }
 }
 
@@ -199,19 +231,18 @@ fn collect_clocks(value: &Value, clocks: &mut Vec<Timestamp>) {
     }
 }
 
-fn collect_identities(value: &Value, identities: &mut Vec<String>) {
-    let mut read = |info: &str| {
-        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        if let (Some(run_id), Some(replication_id)) = (field("run_id:"), field("master_replid:")) {
-            identities.push(format!("{run_id}/{replication_id}"));
-        }
-    };
+/// A field of what `INFO` says.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// A cluster names the node beside each text.
+fn collect_texts(value: Value, texts: &mut Vec<String>) {
     match value {
-        Value::BulkString(bytes) => read(&String::from_utf8_lossy(bytes)),
-        Value::VerbatimString { text, .. } => read(text),
-        Value::SimpleString(text) => read(text),
-        Value::Map(entries) => entries.iter().for_each(|(_, value)| collect_identities(value, identities)),
-        Value::Array(values) => values.iter().for_each(|value| collect_identities(value, identities)),
+        Value::BulkString(bytes) => texts.push(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => texts.push(text),
+        Value::Map(entries) => entries.into_iter().for_each(|(_, value)| collect_texts(value, texts)),
+        Value::Array(values) => values.into_iter().for_each(|value| collect_texts(value, texts)),
         _ => {}
     }
 }

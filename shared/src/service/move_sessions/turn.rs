@@ -11,8 +11,8 @@ use crate::adapters::redis::{keys, scripts};
 use crate::clock;
 use crate::core::id::Bucket;
 use crate::core::time::Timestamp;
-use crate::error::{Error, Result};
-use crate::limits::{CLOCK_SKEW_MILLIS_MAX, MOVE_COPY_BATCH, MOVE_LEASE_MILLIS};
+use crate::error::{Dependency, Error, Result};
+use crate::limits::{CLOCK_SKEW_MILLIS_MAX, MOVE_COPY_BATCH, MOVE_LEASE_MILLIS, MOVE_REPLICA_MILLIS};
 use redis::RedisError;
 use std::collections::BTreeSet;
 
@@ -145,15 +145,29 @@ impl Turn {
         Ok(Some(Ended::Moved { keys: copied, sessions, verified }))
     }
 
-    /// Lets everybody go to the other store, if nothing was lost since the run began and the turn is still this one's.
+    /// Lets everybody go to the other store, if nothing was lost since the run began, the other store would not lose it by a
+    /// failover, and the turn is still this one's.
     async fn leave(&self, stores: &mut Stores) -> Result<bool> {
+        let moving = Marker::Moving(self.number);
+        if stores.replicated {
+            // A connection is asked about what it wrote itself, and may be another one by now than that of the copy.
+            if !self.write(&mut stores.to, &[]).await? {
+                return Ok(false);
+            }
+            let marker = keys::marker(self.bucket);
+            if !stores.to.is_replicated(&marker, MOVE_REPLICA_MILLIS).await.map_err(classify)? {
+                self.mark(&mut stores.from, moving, None, None).await?;
+                let detail = format_args!("no replica of the other store has the copy of {}", self.bucket);
+                return Err(Error::unavailable(Dependency::Redis, detail));
+            }
+        }
         let now =
             (stores.from.incarnation().await.map_err(classify)?, stores.to.incarnation().await.map_err(classify)?);
         if now != stores.incarnations {
             tracing::warn!(bucket = %self.bucket, "a store is another one than when the run began");
             return Ok(false);
         }
-        self.mark(&mut stores.from, Marker::Moving(self.number), Some(Marker::Moved), None).await
+        self.mark(&mut stores.from, moving, Some(Marker::Moved), None).await
     }
 
     async fn mark(
