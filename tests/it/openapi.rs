@@ -16,6 +16,7 @@ mod answers_users;
 mod api;
 pub(crate) mod code;
 mod contract;
+mod credentials;
 mod examples;
 mod proofs;
 mod sharing;

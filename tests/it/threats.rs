@@ -132,7 +132,7 @@ async fn t_19_a_token_in_a_url_is_refused() {
     stack.app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
 }
 
-/// The absolute end is set once: neither a refresh just before it nor a clock that goes back moves it. I-5.
+/// The absolute end is set once: a refresh just before it does not move it. I-5.
 #[tokio::test]
 async fn t_20_nothing_but_an_authentication_moves_the_absolute_end() {
     let stack = Stack::builder().with_clock().start().await;

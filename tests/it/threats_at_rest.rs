@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use integration_tests::application::SessionTokens;
-use integration_tests::{Stack, json};
+use integration_tests::{Stack, Value, json};
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
 use shared::adapters::redis::keys;
@@ -209,4 +209,51 @@ async fn t_95_a_storm_on_a_cold_environment_unwraps_each_ring_once() {
         begin(&stack, &format!("user-{number}"), "data").await;
     }
     assert_eq!(stack.moto_proxy().calls("TrentService.Decrypt") - before, 3);
+}
+
+/// Every sealing has a salt of its own, and with it a key of its own: the same data come out otherwise each time.
+#[tokio::test]
+async fn asvs_11_3_4_every_sealing_has_a_salt_of_its_own() {
+    let stack = Stack::start().await;
+    let mut redis = stack.redis().connection().await;
+    let session = begin(&stack, "ada", "the same").await.session_id;
+    let mut salts = BTreeSet::new();
+    for version in 1..=20 {
+        let stored = Stored::load(&mut redis, &session).await;
+        // Behind the suite and the id of the ring's key.
+        assert!(salts.insert(stored.sealed[2..18].to_vec()), "version {version} has the salt of an earlier one");
+        let tag = format!("\"{version}\"");
+        stack.app.put(&session, &tag, json!({"data": {"note": "the same"}})).await.expect(200);
+    }
+}
+
+/// A log line is one JSON object, whatever a request says and whatever becomes of it.
+#[tokio::test]
+async fn t_52_a_log_line_is_one_json_object_whatever_a_request_says() {
+    let stack = Stack::builder().with_redis_proxy().with_environments(1).start().await;
+    let hostile = "forged\r\n{\"level\":\"ERROR\"}\u{1b}[31m\u{2028}\u{202e}\",\"admin\":\"true";
+    let bodies = [
+        json!({"userId": hostile}),
+        json!({"userId": "ada", "data": {hostile: hostile}}),
+        json!({"userId": "ada", "device": {"deviceId": "d", "name": hostile}}),
+        json!({"userId": "ada", "client": {"ip": hostile, "userAgent": hostile}}),
+        json!({"userId": "ada", hostile: 1}),
+        json!(hostile),
+    ];
+    for away in [false, true] {
+        if away {
+            stack.redis_proxy().go_offline().await;
+        }
+        for body in &bodies {
+            let request = stack.app.request("POST", "/sessions").user_agent("forged/1 \",\"admin\":\"true");
+            let answer = request.json(body).send().await;
+            assert!([201, 400, 503].contains(&answer.status), "{answer:?}");
+        }
+    }
+    let logs = stack.environment("create-session", 0).await.log_text();
+    assert!(logs.lines().count() >= 2 * bodies.len(), "every request has a line: {logs}");
+    for line in logs.lines() {
+        let record: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(record.is_object() && !line.contains("forged"), "{line}");
+    }
 }

@@ -158,6 +158,7 @@ pub fn differs<const N: usize>(recorded: [u8; N], presented: [u8; N]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::fingerprint::Fingerprint;
     use crate::core::id::Bucket;
     use proptest::prelude::*;
 
@@ -217,9 +218,14 @@ mod tests {
     #[test]
     fn t_103_no_digest_links_two_sessions_or_two_users() {
         let key = SecretKey::new([1; 32]);
-        let context = ClientContext { user_agent: Some("agent".into()), ..context("203.0.113.1") };
+        let (agent, language) = (Some("agent".into()), Some("de".into()));
+        let context = ClientContext { user_agent: agent, language, ..context("203.0.113.1") };
         let (one, two) = (context.digests(&key, &session(1), COARSE), context.digests(&key, &session(2), COARSE));
         assert!(one.address != two.address && one.device != two.device);
+        let print = |number| Fingerprint::of(&context, &key, &session(number), COARSE);
+        let (one, two) = (print(1), print(2));
+        assert!(one.network != two.network && !one.components.is_empty());
+        assert!(one.components.iter().all(|(id, hash)| two.components.get(id) != Some(hash)));
         let other = UserTag::parse("AAAAAAAB").expect("a tag");
         let (one, two) = (context.sighting(&key, UserTag::NOBODY), context.sighting(&key, other));
         assert!(one.network != two.network && one.device != two.device);

@@ -290,3 +290,70 @@ async fn tokens_of_another_stack_are_refused() {
     two.app.refresh(&session.session_id, &session.refresh_token).await.expect_problem(401, "refresh_token_invalid");
     two.app.get(&session.session_id).await.expect_problem(404, "not_found");
 }
+
+/// T-26, T-27: whatever a header names, no key is fetched, neither from the place that it names nor from KMS or a table.
+#[tokio::test]
+async fn t_26_t_27_no_header_of_a_token_makes_a_function_fetch_a_key() {
+    let stack = Stack::builder().with_clock().with_moto_proxy().with_environments(1).start().await;
+    let session = stack.app.start_session("ada").await;
+    let forge = Forge::of(&stack, &session).await;
+    stack.clock().freeze();
+    let bait = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    bait.set_nonblocking(true).expect("a listener that does not wait");
+    let place = json!(format!("http://{}/keys", bait.local_addr().expect("an address")));
+    let path = session_path(&session.session_id);
+    let get = |token: &str| stack.request("GET", &path).bearer(token).send();
+    // Warm: it has its keys, and has refused somebody.
+    get(&session.access_token).await.expect(200);
+    get(&forge.with_header("kid", json!("unknown"))).await.expect_problem(401, "credential_invalid");
+    let before = stack.moto_proxy().counts();
+    for number in 0..15 {
+        let forged = [
+            forge.with_header("kid", json!(format!("{number:043}"))),
+            forge.with_header("jku", place.clone()),
+            forge.with_header("x5u", place.clone()),
+        ];
+        for token in forged {
+            get(&token).await.expect_problem(401, "credential_invalid");
+        }
+    }
+    assert_eq!((stack.moto_proxy().counts() - before).round_trips, 0);
+    assert!(bait.accept().is_err(), "somebody asked for a key where a header told it to");
+}
+
+/// The order of P-256.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
+/// The same token with the other signature that its message has: `n - s` in the place of `s`.
+fn with_its_other_signature(token: &str) -> String {
+    let (message, signature) = token.rsplit_once('.').expect("three parts");
+    let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+    let mut borrow = 0;
+    for place in (0..ORDER.len()).rev() {
+        let difference = 256 + u16::from(ORDER[place]) - u16::from(bytes[32 + place]) - borrow;
+        borrow = u16::from(difference < 256);
+        bytes[32 + place] = u8::try_from(difference % 256).expect("a byte");
+    }
+    format!("{message}.{}", encode(bytes))
+}
+
+/// T-23: a token that was given another text without its key is the same token, so it ends with its session.
+#[tokio::test]
+async fn t_23_a_session_is_denied_by_its_id_and_never_by_the_text_of_a_token() {
+    let stack = Stack::start().await;
+    let session = stack.app.start_session("ada").await;
+    let other = with_its_other_signature(&session.access_token);
+    assert_ne!(other, session.access_token);
+    let path = session_path(&session.session_id);
+    let get = |token: &str| stack.request("GET", &path).bearer(token).send();
+    get(&session.access_token).await.expect(200);
+    get(&other).await.expect(200);
+    stack.app.delete(&session.session_id).await.expect(204);
+    for token in [&session.access_token, &other] {
+        get(token).await.expect_problem(401, "session_ended");
+        assert_eq!(stack.app.introspect(token).await.expect(200).json(), json!({ "active": false }));
+    }
+}

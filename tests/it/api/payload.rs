@@ -43,6 +43,16 @@ async fn data_may_take_64_kib_and_not_one_byte_more() {
     assert_eq!(stack.request("GET", &session_path(&id)).bearer(&stack.app.key).send().await.json()["version"], 2);
 }
 
+/// T-36: a body is measured before it is read. What is no text comes from API Gateway in base64, and is measured decoded.
+#[tokio::test]
+async fn t_36_a_body_is_measured_decoded_and_before_it_is_read() {
+    let stack = Stack::start().await;
+    let send =
+        |bytes: usize| stack.app.request("POST", "/sessions").body("application/json", &vec![0xff; bytes]).send();
+    assert_eq!(refused_fields(&send(BODY_BYTES_MAX).await).len(), 1);
+    send(BODY_BYTES_MAX + 1).await.expect_problem(413, "payload_too_large");
+}
+
 #[tokio::test]
 async fn only_json_without_coding_is_read() {
     let stack = Stack::start().await;

@@ -111,3 +111,20 @@ async fn ambiguous_requests_are_refused() {
     }
     assert_eq!(stack.app.get(&session.session_id).await.expect(200).json()["version"], 1);
 }
+
+/// T-40, T-43: no header names another method, and nothing of one comes back, not even a request id.
+#[tokio::test]
+async fn t_40_t_43_headers_name_no_method_and_are_not_reflected() {
+    let stack = Stack::start().await;
+    let session = stack.app.start_session("ada").await;
+    let methods = ["x-http-method-override", "x-http-method", "x-method-override"];
+    let others = ["x-request-id", "x-correlation-id", "x-amzn-trace-id", "traceparent", "origin", "accept-language"];
+    for path in [session_path(&session.session_id), session_path("none")] {
+        let request = stack.app.request("GET", &path).user_agent("canary-7391");
+        let request = methods.into_iter().fold(request, |request, name| request.header(name, "DELETE"));
+        let answer = others.into_iter().fold(request, |request, name| request.header(name, "canary-7391")).send().await;
+        assert!([200, 404].contains(&answer.status), "{answer:?}");
+        assert!(!format!("{answer:?}").contains("canary-7391"), "{answer:?}");
+    }
+    stack.app.get(&session.session_id).await.expect(200);
+}

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use integration_tests::audit::{self, QueuedEvent};
+use integration_tests::routes::percent_encode;
 use integration_tests::{Application, Stack, Value, json};
 
 async fn page(app: &Application, query: &str) -> Value {
@@ -137,6 +138,23 @@ async fn t_65_the_audit_of_another_application_does_not_exist() {
     assert_eq!((&found["intact"], &found["firstBad"]["eventId"]), (&json!(false), &Value::Null), "{found}");
     let found = stack.app.request("GET", "/audit/verify").send().await.expect(200).json();
     assert!(found["firstBad"]["eventId"].is_string(), "{found}");
+}
+
+/// T-47: what would break out of a statement is a value of it, as it is written and as it is asked for.
+#[tokio::test]
+async fn t_47_hostile_words_are_values_of_a_statement() {
+    let stack = Stack::builder().with_database().start().await;
+    let users = ["'; DROP TABLE audit_events; --", "ada' OR '1'='1", "$1", "%", "_", "ada\\"];
+    for user in users {
+        stack.app.start_session(user).await;
+    }
+    stack.run_write_audit().await;
+    for user in users {
+        let found = page(&stack.app, &format!("?userId={}", percent_encode(user))).await;
+        assert_eq!(of(&found, "type"), ["session.created"], "{user}");
+        assert_eq!(found["events"][0]["personal"]["userId"], user);
+    }
+    assert_eq!(of(&page(&stack.app, "").await, "type").len(), users.len());
 }
 
 /// What can not be read as meant is refused by name.

@@ -34,7 +34,7 @@ fn t_85_no_function_writes_a_file() {
 }
 
 /// T-87: every function that may decrypt may do so with the stack's key, by its ARN, for purposes that are listed, and
-/// nobody may make grants.
+/// neither a function nor the key lets anybody make grants.
 #[test]
 fn t_87_decryption_is_bound_to_stack_and_purpose() {
     let mut decrypting = 0;
@@ -65,6 +65,17 @@ fn t_87_decryption_is_bound_to_stack_and_purpose() {
         }
     }
     assert!(decrypting > 10, "{decrypting} functions decrypt");
+    // What the key itself allows anybody whom IAM lets near it.
+    let key = &Template::of_repository().document()["Resources"]["RingKey"]["Properties"]["KeyPolicy"]["Statement"];
+    for statement in key.as_array().expect("statements") {
+        let actions: Vec<&str> =
+            statement["Action"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert!(!actions.is_empty() && !actions.contains(&"kms:CreateGrant"), "{statement}");
+        assert!(!actions.iter().any(|action| action.contains('*')), "{statement}");
+        let condition = &statement["Condition"]["StringEquals"];
+        let bound = ["kms:EncryptionContext:stack", "kms:EncryptionContext:purpose"];
+        assert!(!actions.contains(&"kms:Decrypt") || bound.iter().all(|key| !condition[*key].is_null()), "{statement}");
+    }
 }
 
 /// T-101: the crates that decide about tokens and keys are the ones that were chosen, and what has open advisories is not in.
