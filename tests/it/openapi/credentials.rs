@@ -39,7 +39,12 @@ async fn t_60_every_operation_demands_a_credential_and_its_scope() {
         // Nobody is over the quota of its address.
         let with = |request| operation.with(request).source_ip(&format!("192.0.2.{number}"));
         let nobody = api.send(method, path, with).await;
-        nobody.expect_problem(401, "credential_missing");
+        assert_eq!(nobody.status, 401, "{method} {path}");
+        if nobody.json()["error"] == "invalid_client" {
+            // The endpoints of RFC 6749 have words of their own, which `api::oauth_clients` holds them to.
+            continue;
+        }
+        assert_eq!(nobody.code(), "credential_missing", "{method} {path}");
         let guessed = api.send(method, path, |r| with(r).bearer("no")).await;
         guessed.expect_problem(401, "credential_invalid");
         let refused = api.send(method, path, |r| with(r).bearer(&without[scope.as_str()].key)).await;
