@@ -1,18 +1,35 @@
 //! Every format that is stored or handed out, in one table: a sample of each, how it reads, and how it is written again.
 //! Golden fixtures hold them over releases, the fuzz driver feeds their readers with what is no longer them.
+//!
+//! | what | fixture in `fixtures/golden` |
+//! |---|---|
+//! | records, documents, cursors, tokens, messages: one [`Format`] each | `v1/<name>.json` |
+//! | an access token, and the key that it was signed with | `access_token.txt`, `access_token_key.json` |
+//! | what else is signed with random numbers (receipts, event tokens, cookies), and the key | `signed-v1.json` |
+//! | items of DynamoDB | `items-v1.json`, `items-erasure-v1.json` |
+//! | entries of the outboxes | `outbox-v1.json` |
+//! | the dump of the audit, its anchors and their key | `dump-v1/` |
+//!
+//! Scripts of the release before are in `fixtures/release_before`. A test holds this table to the files.
 
 #[path = "formats/driver.rs"]
 mod driver;
+#[path = "formats/dump.rs"]
+mod dump;
 #[path = "formats/golden.rs"]
 mod golden;
 #[path = "formats/items.rs"]
 mod items;
+#[path = "formats/names.rs"]
+mod names;
 #[path = "formats/parsers.rs"]
 mod parsers;
 #[path = "formats/records.rs"]
 mod records;
 #[path = "formats/registry.rs"]
 mod registry;
+#[path = "formats/signed.rs"]
+mod signed;
 #[path = "formats/tokens.rs"]
 mod tokens;
 
@@ -57,7 +74,7 @@ pub enum Later {
 
 /// All of them.
 fn all() -> Vec<Format> {
-    records::formats().into_iter().chain(tokens::formats()).collect()
+    [records::formats(), tokens::formats(), signed::formats(), names::formats()].into_iter().flatten().collect()
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

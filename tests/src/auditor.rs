@@ -1,6 +1,6 @@
 //! An auditor with a copy of the anchors, the public key and a dump, who runs the offline command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +35,23 @@ impl Auditor {
         auditor
     }
 
+    /// Hands an auditor copies of what another one once got: key, anchors and dump.
+    pub fn with_copies(of: &Path, stack: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(of, folder.path());
+        Self { folder, database_url: String::new(), stack: stack.to_owned() }
+    }
+
+    /// Copies what the auditor has to another place.
+    pub fn copy_to(&self, folder: &Path) {
+        copy(self.folder.path(), folder);
+    }
+
+    /// The dump, once there is one.
+    pub fn dump(&self) -> PathBuf {
+        self.folder.path().join("audit.ndjson")
+    }
+
     /// Folder of the copied anchors.
     pub fn anchors(&self) -> PathBuf {
         self.folder.path().join("anchors")
@@ -47,11 +64,13 @@ impl Auditor {
 
     /// Dumps the audit as the operations guide does, and verifies the dump.
     pub async fn verify_dump(&self, client: &Client) -> Verdict {
-        let query = "SELECT line FROM audit_dump ORDER BY chain_group, place, event_id COLLATE \"C\"";
-        let lines: Vec<String> = client.query(query, &[]).await.expect("a dump").iter().map(|row| row.get(0)).collect();
-        let file = self.folder.path().join("audit.ndjson");
-        std::fs::write(&file, lines.join("\n")).expect("a file");
-        self.run(&["--dump", file.to_str().expect("a path")]).await
+        std::fs::write(self.dump(), dump(client).await.join("\n") + "\n").expect("a file");
+        self.verify_copy().await
+    }
+
+    /// Verifies the dump that is there.
+    pub async fn verify_copy(&self) -> Verdict {
+        self.run(&["--dump", self.dump().to_str().expect("a path")]).await
     }
 
     /// Runs the command with the key and the anchors, and these arguments besides.
@@ -71,6 +90,23 @@ impl Auditor {
             .expect("the command runs");
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.code().expect("a code"), text.trim().to_owned())
+    }
+}
+
+/// The lines of a dump, by the command of the operations guide.
+pub async fn dump(client: &Client) -> Vec<String> {
+    let query = "SELECT line FROM audit_dump ORDER BY chain_group, place, event_id COLLATE \"C\"";
+    client.query(query, &[]).await.expect("a dump").iter().map(|row| row.get(0)).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        match entry.file_type().expect("a type").is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy")),
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn view(session: SessionId, record: SessionRecord, families: Vec<Family>, tag: [
 }
 
 /// A cursor as callers carry it: opaque, not secret.
-fn encode_cursor(cursor: &PageCursor) -> String {
+pub fn encode_cursor(cursor: &PageCursor) -> String {
     crypto::encode(format!("{}.{}", cursor.created_at.millis(), cursor.key_text).as_bytes())
 }
 

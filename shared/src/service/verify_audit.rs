@@ -94,7 +94,8 @@ impl Progress {
         sound.then(|| Progress { chain: i16::from(bytes[1]), after: Head { sequence, hash } })
     }
 
-    fn encode(self) -> String {
+    /// The cursor.
+    pub fn encode(self) -> String {
         let mut bytes = vec![CURSOR_VERSION, u8::try_from(self.chain).unwrap_or(0)];
         bytes.extend(self.after.sequence.to_be_bytes());
         bytes.extend(self.after.hash);

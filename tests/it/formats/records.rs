@@ -5,19 +5,22 @@ use shared::core::analytics::sample::{self, Samples};
 use shared::core::analytics::spread::Spread;
 use shared::core::application::Application;
 use shared::core::attributes::Attributes;
-use shared::core::audit::{AuditEvent, GENESIS, Times};
+use shared::core::audit::{self, Actor, AuditEvent, GENESIS, Times};
 use shared::core::audit_anchor::{Anchor, CHAINS, Draft, Head};
 use shared::core::audit_personal::{self, Personal};
 use shared::core::context::Sighting;
-use shared::core::crypto::SecretKey;
+use shared::core::crypto::{self, SecretKey};
 use shared::core::device::TrustLevel;
 use shared::core::device_tag::DeviceTag;
 use shared::core::end_reason::EndReason;
 use shared::core::envelope::{self, Slot};
+use shared::core::erasure::{self, Erasure};
 use shared::core::family::{Family, SharedScopes};
 use shared::core::fingerprint::Fingerprint;
 use shared::core::id::{ApplicationId, Bucket, SessionId, UserSlot, UserTag};
+use shared::core::keyring::{KeyUse, Ring, RingKey};
 use shared::core::ledger::{LedgerEntry, parse_sort_key};
+use shared::core::notice::Notice;
 use shared::core::place::Place;
 use shared::core::record::{Header, SHARED, SessionRecord, State};
 use shared::core::risk::history::Entry;
@@ -27,7 +30,7 @@ use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 use shared::core::{activity, privacy::Privacy};
 
-use super::{Format, Guard, Later, Read, text};
+use super::{Format, Guard, Later, Read, signed, text};
 
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_790_000_000 + seconds)
@@ -45,7 +48,7 @@ pub fn slot() -> UserSlot {
     UserSlot { bucket: session().bucket(), tag: UserTag::from_bytes(*b"usertg") }
 }
 
-fn attributes() -> Attributes {
+pub fn attributes() -> Attributes {
     let fingerprint = [1, 24, 48].into_iter().chain(*b"network!").chain([0, 120, 3, 0, 9]).collect();
     Attributes {
         user_id: "ada".into(),
@@ -109,12 +112,6 @@ fn record(bytes: &[u8]) -> Option<Read> {
     let record = SessionRecord::decode(bytes).ok()?;
     let again = record.encode();
     Some(read(record, Some(again)))
-}
-
-fn json(bytes: &[u8]) -> Option<Read> {
-    let application: Application = serde_json::from_slice(bytes).ok()?;
-    let again = serde_json::to_vec(&application).ok()?;
-    Some(read(application, Some(again)))
 }
 
 fn opened(plaintext: Option<Vec<u8>>) -> Option<Read> {
@@ -215,6 +212,90 @@ fn distinct() -> Vec<u8> {
 
 pub const APPLICATION: &str = r#"{"applicationId":"demo","groupId":"demo","name":"Demo","scopes":["sessions:read"],
     "status":"active","policy":{},"keys":[{"sha256":"00","expiresAt":null}],"createdAt":1790000000000,"version":1}"#;
+
+/// Every member that an application record can have, none as it is by default.
+pub const APPLICATION_WITH_EVERYTHING: &str = r#"{"applicationId":"demo","groupId":"shop","name":"Demo",
+    "scopes":["sessions:create","sessions:read","sessions:write","users:manage","devices:manage","analytics:read",
+        "audit:read","privacy:manage"],
+    "status":"disabled",
+    "policy":{"idleTimeoutSeconds":900,"idleTimeoutSecondsMax":3600,"absoluteTimeoutSeconds":7200,
+        "absoluteTimeoutSecondsMax":14400,"refreshGraceSeconds":5,"sessionLimit":{"max":3,"onLimit":"evict_oldest"},
+        "stepUpAgeSeconds":120,
+        "binding":{"ip":"prefix","ipv4PrefixBits":20,"ipv6PrefixBits":48,"requireKey":true,"requireNonce":true,
+            "deviceBoundCredentials":true},
+        "risk":{"mode":"shadow","stepUpAt":30,"quarantineAt":60,"endAt":90},
+        "rateLimits":{"applicationPerMinute":6000,"holderPerMinute":60,"addressPerMinute":30,"unknownPerMinute":10},
+        "privacyDefaults":{"activityTracking":false,"location":false,"fingerprinting":true,"sharing":false},
+        "retention":{"auditMonths":3,"activityDays":10,"reportMonths":3},
+        "deviceTypes":{"phone":{"idleTimeoutSeconds":600,"sessionLimit":{"max":1,"onLimit":"reject"},
+            "binding":{"ip":"exact"}}},
+        "trustLevels":{"trusted":{"idleTimeoutSecondsMax":7200,"absoluteTimeoutSeconds":3600,
+            "absoluteTimeoutSecondsMax":7200,"refreshGraceSeconds":10,"stepUpAgeSeconds":600,
+            "risk":{"mode":"enforce","endAt":95}}}},
+    "keys":[{"sha256":"00","expiresAt":1790000000000},{"sha256":"01","expiresAt":null}],
+    "receivers":[{"receiverId":"hook","url":"https://receiver.example/hook","kind":"webhook",
+            "events":["session.ended","alert.fired"],"salt":"AgICAgICAgICAgICAgICAg","createdAt":1790000000000},
+        {"receiverId":"caep","url":"https://receiver.example/caep","kind":"ssf","events":["user.revoked"],
+            "audience":"https://receiver.example","salt":"AwMDAwMDAwMDAwMDAwMDAw","createdAt":1790000000000}],
+    "createdAt":1790000000000,"version":7}"#;
+
+fn written(application: &str) -> Vec<u8> {
+    let application: Application = serde_json::from_str(application).expect("an application");
+    serde_json::to_vec(&application).expect("JSON")
+}
+
+/// An erasure that waits for its receipt.
+pub fn erasure() -> Erasure {
+    Erasure {
+        erasure_id: "era_CQkJCQkJCQkJCQkJCQkJCQ".into(),
+        subject: slot().subject(),
+        started_at: at(80).millis(),
+        epoch: 3,
+        privacy_version: 2,
+        application_id: "demo".into(),
+        common: audit::common(&Actor::Service, "request-1", at(80)),
+        step: erasure::Step::Receipt,
+        counts: [("devices", 2), ("sessions", 4)].map(|(name, count)| (name.to_owned(), count)).into(),
+        completed_at: None,
+        receipt: None,
+    }
+}
+
+/// The same when it is over.
+pub fn complete_erasure() -> Erasure {
+    Erasure {
+        step: erasure::Step::Done,
+        completed_at: Some(at(90).millis()),
+        receipt: Some("header.claims.signature".into()),
+        ..erasure()
+    }
+}
+
+/// Keys of each use, as KMS seals them.
+fn ring() -> Vec<u8> {
+    use KeyUse::{Mac, Pseudonym, Seal, SealAudit, SealDocument, Sign};
+    let uses = [Sign, Mac, Seal, SealDocument, SealAudit, Pseudonym];
+    let keys = (1..).zip(uses).map(|(id, key_use)| RingKey::new(id, key_use, at(id.into()), &[id; 32]));
+    serde_json::to_vec(&Ring { keys: keys.collect() }).expect("JSON")
+}
+
+fn read_ring(bytes: &[u8]) -> Option<Read> {
+    let ring: Ring = serde_json::from_slice(bytes).ok()?;
+    let told = |key: &RingKey| Some(format!("{key:?}: {}", crypto::hex(&key.secret()?)));
+    let says: Option<Vec<String>> = ring.keys.iter().map(told).collect();
+    Some(Read { says: says?.join("\n"), again: serde_json::to_vec(&ring).ok() })
+}
+
+/// Reads JSON that is written so again.
+macro_rules! document {
+    ($of:ty) => {
+        |bytes| {
+            let value: $of = serde_json::from_slice(bytes).ok()?;
+            let again = serde_json::to_vec(&value).ok()?;
+            Some(read(value, Some(again)))
+        }
+    };
+}
 
 pub fn formats() -> Vec<Format> {
     let open = Guard::Open;
@@ -432,11 +513,37 @@ pub fn formats() -> Vec<Format> {
         Format {
             name: "application",
             guard: open,
-            sample: || {
-                let application: Application = serde_json::from_str(APPLICATION).expect("an application");
-                serde_json::to_vec(&application).expect("JSON")
-            },
-            read: json,
+            sample: || written(APPLICATION),
+            read: document!(Application),
+            later: &[],
+        },
+        Format {
+            name: "application-with-everything",
+            guard: open,
+            sample: || written(APPLICATION_WITH_EVERYTHING),
+            read: document!(Application),
+            later: &[],
+        },
+        Format { name: "key-ring", guard: open, sample: ring, read: read_ring, later: &[] },
+        Format {
+            name: "erasure",
+            guard: open,
+            sample: || serde_json::to_vec(&erasure()).expect("JSON"),
+            read: document!(Erasure),
+            later: &[],
+        },
+        Format {
+            name: "erasure-complete",
+            guard: open,
+            sample: || serde_json::to_vec(&complete_erasure()).expect("JSON"),
+            read: document!(Erasure),
+            later: &[],
+        },
+        Format {
+            name: "notice-of-alert",
+            guard: open,
+            sample: || serde_json::to_vec(&signed::alert()).expect("JSON"),
+            read: document!(Notice),
             later: &[],
         },
         Format { name: "ledger-session", guard: open, sample: || ledger_key(0), read: read_ledger_key, later: &[] },

@@ -1,8 +1,10 @@
 //! What callers are handed, and bring back.
 
+use shared::adapters::redis::scripts::PageCursor;
 use shared::core::access_token::{self, VerifyingKey};
 use shared::core::application_key::ApplicationKey;
 use shared::core::audit_page;
+use shared::core::crypto;
 use shared::core::dbsc::{self, Registration};
 use shared::core::export::Cursor;
 use shared::core::id::{ApplicationId, SessionId};
@@ -10,6 +12,8 @@ use shared::core::lock::LockToken;
 use shared::core::nonce;
 use shared::core::refresh_token::RefreshToken;
 use shared::core::share_code::ShareCode;
+use shared::service::list;
+use shared::service::verify_audit::Progress;
 
 use super::records::{at, key, session};
 use super::{Format, Guard, Read, text};
@@ -134,6 +138,42 @@ pub fn formats() -> Vec<Format> {
             guard: Guard::Open,
             sample: || Cursor { position: "b2a5#1".into(), ..Cursor::start() }.text().into_bytes(),
             read: |bytes| Cursor::parse(text(bytes)?).map(|cursor| says(&cursor, cursor.text())),
+            later: &[],
+        },
+        Format {
+            name: "list-cursor",
+            guard: Guard::Open,
+            sample: || {
+                let cursor = PageCursor { created_at: at(0), key_text: session().key_text() };
+                list::encode_cursor(&cursor).into_bytes()
+            },
+            read: |bytes| {
+                let cursor = list::decode_cursor(text(bytes)?)?;
+                Some(says((cursor.created_at, &cursor.key_text), list::encode_cursor(&cursor)))
+            },
+            later: &[],
+        },
+        Format {
+            name: "verification-cursor",
+            guard: Guard::Open,
+            sample: || {
+                let place = [&[1, 63][..], &9_i64.to_be_bytes(), &[7; 32]].concat();
+                Progress::decode(&crypto::encode(&place)).expect("a place").encode().into_bytes()
+            },
+            read: |bytes| Progress::decode(text(bytes)?).map(|progress| says(progress, progress.encode())),
+            later: &[],
+        },
+        Format {
+            name: "published-key",
+            guard: Guard::Open,
+            sample: || {
+                let key: VerifyingKey = serde_json::from_str(ACCESS_TOKEN_KEY).expect("a key");
+                serde_json::to_vec(&key).expect("JSON")
+            },
+            read: |bytes| {
+                let key: VerifyingKey = serde_json::from_slice(bytes).ok()?;
+                Some(says(&key, serde_json::to_string(&key).ok()?))
+            },
             later: &[],
         },
         Format {

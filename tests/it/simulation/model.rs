@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use shared::core::end_reason::EndReason;
 use shared::core::policy::{OnLimit, SessionLimit};
+use shared::core::privacy::Privacy;
+use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
 pub type Mark = [u8; 8];
@@ -48,6 +50,31 @@ pub struct Stored {
     pub released: Option<Released>,
     /// The mark of the operation that granted the lock.
     pub locked_by: Option<Mark>,
+    pub absolute: Timestamp,
+    pub idle: u32,
+    /// The generation that a step-up put out of use.
+    pub superseded: u32,
+    /// When a step-up last recorded an authentication.
+    pub authenticated: Option<Timestamp>,
+    pub standing: Standing,
+    /// Digest of the address that it was last judged at.
+    pub address: [u8; 8],
+    /// Number of the device and the epoch of it that the session began under.
+    pub device: Option<(usize, u32)>,
+    /// What the user has switched off, as far as records say it.
+    pub privacy: Privacy,
+    /// Whether the prefix of the address and the user agent are still there.
+    pub prefix: bool,
+    pub agent: bool,
+}
+
+/// A record as its creation presents it.
+#[derive(Debug, Clone)]
+pub struct New {
+    pub data: Vec<u8>,
+    pub address: [u8; 8],
+    pub device: Option<(usize, u32)>,
+    pub privacy: Privacy,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +95,10 @@ pub struct Contents {
     pub epochs: BTreeMap<usize, u32>,
     /// Idempotency key → session and whom it evicted.
     pub claims: BTreeMap<(usize, u8), (usize, Vec<usize>)>,
+    /// User and device → epoch of the device.
+    pub device_epochs: BTreeMap<(usize, usize), u32>,
+    /// Settings and their version.
+    pub privacy: BTreeMap<usize, (Privacy, u32)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +119,19 @@ pub enum Answer {
     LockLost,
     /// The id is taken, by a session that has gone on since.
     Collision,
+    /// What was judged is not what is there any more.
+    Moved,
+    /// A token from before a step-up.
+    Superseded,
+    Quarantined,
+    /// Not to be shared.
+    Refused,
+    /// The user has switched off other things than the record says.
+    OtherPrivacy(Privacy),
+    /// Sessions of the device ended since it was read.
+    OtherDevice,
+    /// Later settings are there.
+    LaterSettings,
     /// Nothing that the documents know.
     Unknown,
 }
@@ -115,15 +159,21 @@ pub struct By {
     pub mark: Mark,
 }
 
+impl Stored {
+    fn may_be_shared(&self) -> bool {
+        self.standing != Standing::Quarantined && self.privacy.sharing()
+    }
+}
+
 impl Model {
     pub fn lapsed(&self, session: usize, now: Timestamp) -> Option<EndReason> {
-        let (terms, held) = (&self.terms[session], self.held.sessions.get(&session)?);
-        let epoch = self.held.epochs.get(&terms.user).copied().unwrap_or(0);
+        let held = self.held.sessions.get(&session)?;
+        let epoch = self.held.epochs.get(&self.terms[session].user).copied().unwrap_or(0);
         if held.epoch < epoch {
             Some(EndReason::RevokeAll)
-        } else if now >= terms.absolute {
+        } else if now >= held.absolute {
             Some(EndReason::Absolute)
-        } else if now >= held.active.plus_seconds(terms.idle.into()) {
+        } else if now >= held.active.plus_seconds(held.idle.into()) {
             Some(EndReason::Idle)
         } else {
             None
@@ -138,7 +188,7 @@ impl Model {
         (0..self.terms.len()).filter(|session| self.terms[*session].user == user).collect()
     }
 
-    fn finish(&mut self, session: usize, reason: EndReason, mark: Mark) {
+    pub(super) fn finish(&mut self, session: usize, reason: EndReason, mark: Mark) {
         let held = self.held.sessions.get_mut(&session).expect("held");
         held.ended = Some(reason);
         held.revision += 1;
@@ -148,7 +198,7 @@ impl Model {
     }
 
     /// The session as its owner reaches it: it lives, or the answer.
-    fn owned(&mut self, session: usize, by: By) -> Result<(), Answer> {
+    pub(super) fn owned(&mut self, session: usize, by: By) -> Result<(), Answer> {
         let Some(held) = self.held.sessions.get(&session) else { return Err(Answer::Missing) };
         if let Some(reason) = held.ended {
             return Err(Answer::Ended(reason));
@@ -166,7 +216,7 @@ impl Model {
         }
     }
 
-    pub fn create(&mut self, session: usize, key: Option<u8>, data: Vec<u8>, by: By) -> Answer {
+    pub fn create(&mut self, session: usize, key: Option<u8>, new: New, by: By) -> Answer {
         let user = self.terms[session].user;
         if let Some((first, evicted)) = key.and_then(|key| self.held.claims.get(&(user, key))) {
             return Answer::Created { session: *first, evicted: evicted.clone() };
@@ -176,6 +226,15 @@ impl Model {
                 true => Answer::Created { session, evicted: held.evicted.clone() },
                 false => Answer::Collision,
             };
+        }
+        let settings = self.held.privacy.get(&user).map_or(Privacy::default(), |(privacy, _)| *privacy);
+        if settings.record_flags() != new.privacy.record_flags() {
+            return Answer::OtherPrivacy(settings);
+        }
+        if let Some((device, epoch)) = new.device
+            && self.held.device_epochs.get(&(user, device)).is_some_and(|known| *known > epoch)
+        {
+            return Answer::OtherDevice;
         }
         let mut live = Vec::new();
         let mut over = Vec::new();
@@ -211,7 +270,7 @@ impl Model {
             truly_active: by.truth,
             version: 1,
             revision: 1,
-            data,
+            data: new.data,
             mark: by.mark,
             share: None,
             code: None,
@@ -221,6 +280,16 @@ impl Model {
             newest_lock: None,
             released: None,
             locked_by: None,
+            absolute: self.terms[session].absolute,
+            idle: self.terms[session].idle,
+            superseded: 0,
+            authenticated: None,
+            standing: Standing::Good,
+            address: new.address,
+            device: new.device,
+            privacy: new.privacy,
+            prefix: new.privacy.location(),
+            agent: new.privacy.fingerprinting(),
         };
         self.held.sessions.insert(session, stored);
         if let Some(key) = key {
@@ -229,7 +298,7 @@ impl Model {
         Answer::Created { session, evicted }
     }
 
-    fn active(held: &mut Stored, by: By) {
+    pub(super) fn active(held: &mut Stored, by: By) {
         if by.now > held.active {
             (held.active, held.truly_active) = (by.now, by.truth);
         }
@@ -295,19 +364,30 @@ impl Model {
         }
         let grace = if sharer { 10 } else { i64::from(self.terms[session].grace) };
         let held = self.held.sessions.get_mut(&session).expect("owned");
+        let quarantined = held.standing == Standing::Quarantined;
+        let superseded = if sharer { 0 } else { held.superseded };
         let (place, rotated, mark) = match (&mut held.share, sharer) {
             (Some(share), true) => (&mut share.generation, &mut share.rotated, &mut share.mark),
             _ => (&mut held.generation, &mut held.rotated, &mut held.mark),
         };
+        let handed = if quarantined { Answer::Quarantined } else { Answer::Handed(*place) };
         if *mark == by.mark && generation + 1 == *place {
-            return Answer::Handed(*place);
+            return handed;
         }
         if generation < *place {
-            if generation + 1 == *place && by.now.millis_since(*rotated) <= grace * 1000 {
-                return Answer::Handed(*place);
+            let inside = by.now.millis_since(*rotated) <= grace * 1000;
+            // Its holder may not have heard of the step-up yet: that is no proof of a theft.
+            if superseded > 0 && (generation == superseded || generation + 1 == superseded && inside) {
+                return Answer::Superseded;
+            }
+            if generation + 1 == *place && inside {
+                return handed;
             }
             self.finish(session, EndReason::Reuse, by.mark);
             return Answer::Replay;
+        }
+        if quarantined {
+            return Answer::Quarantined;
         }
         (*place, *rotated, *mark) = (generation + 1, by.now, by.mark);
         held.revision += 1;
@@ -347,7 +427,11 @@ impl Model {
         if let Err(answer) = self.owned(session, by) {
             return answer;
         }
-        self.held.sessions.get_mut(&session).expect("owned").code = Some(code);
+        let held = self.held.sessions.get_mut(&session).expect("owned");
+        if held.code != Some(code) && !held.may_be_shared() {
+            return Answer::Refused;
+        }
+        held.code = Some(code);
         Answer::Done
     }
 
@@ -368,6 +452,12 @@ impl Model {
             return answer;
         }
         let held = self.held.sessions.get_mut(&session).expect("owned");
+        if !held.may_be_shared() {
+            if by.release_before {
+                held.code = None;
+            }
+            return Answer::Refused;
+        }
         held.code = None;
         let tenths = u32::try_from(by.now.millis_since(created) / 100).expect("small");
         let first = held.revision.max(tenths) + 1;

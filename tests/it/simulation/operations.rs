@@ -23,13 +23,17 @@ use shared::core::share_code::ShareCode;
 use shared::core::standing::Standing;
 use shared::core::time::Timestamp;
 
-use super::model::{Answer, Terms};
+use super::model::{Answer, Model, New, Terms};
+use super::persons;
 use super::schedule::Op;
 use super::search::Defect;
-use super::world::{Context, Stopped, Told, World, other, third};
+use super::world::{Context, Stopped, Told, World, other, tag_of, third};
 use crate::script_bench::OWN;
 
-type Done = Result<(), Stopped>;
+pub type Done = Result<(), Stopped>;
+
+/// How often a creation is tried when settings or device are others than it was built for.
+const ADMISSIONS_MAX: usize = 3;
 
 /// Runs one operation to its end, or to where it is stopped.
 pub async fn perform(world: &World<'_>, context: &Context, op: &Op) -> Done {
@@ -44,8 +48,8 @@ pub async fn perform(world: &World<'_>, context: &Context, op: &Op) -> Done {
         }
     };
     match *op {
-        Op::Create { user, idle, absolute, grace, key } => {
-            create(world, context, user, idle, absolute, grace, key).await
+        Op::Create { user, idle, absolute, grace, key, device } => {
+            create(world, context, user, idle, absolute, grace, key, device).await
         }
         Op::Get { session } => match pick(session) {
             Some(session) => get(world, context, session).await,
@@ -81,6 +85,16 @@ pub async fn perform(world: &World<'_>, context: &Context, op: &Op) -> Done {
         },
         Op::EndUser { user, spared } => end_user(world, context, user, spared.and_then(pick)).await,
         Op::Sweep { user } => sweep(world, context, user).await,
+        Op::StepUp { session, ago, idle, absolute } => match pick(session) {
+            Some(session) => persons::step_up(world, context, session, ago, idle, absolute).await,
+            None => Ok(()),
+        },
+        Op::Visit { session, network, verdict } => match pick(session) {
+            Some(session) => persons::visit(world, context, session, network, verdict).await,
+            None => Ok(()),
+        },
+        Op::EndDevice { user, device, blocked } => persons::end_device(world, context, user, device, blocked).await,
+        Op::SetPrivacy { user, privacy } => persons::set_privacy(world, context, user, privacy).await,
     }
 }
 
@@ -92,33 +106,30 @@ async fn create(
     absolute: u64,
     grace: u16,
     key: Option<u8>,
+    device: Option<usize>,
 ) -> Done {
     let slot = world.slots[user];
     let id = SessionId::from_parts(slot.bucket, world.bytes());
     let session = world.ids.borrow().len();
     let now = context.now;
     let terms = Terms { user, created: now, absolute: now.plus_seconds(absolute), idle, grace, name: id.key_text() };
-    let record = record(world, &terms, context);
+    let mut new = New {
+        data: world.bytes::<12>().to_vec(),
+        address: persons::address(&id, 0),
+        device: None,
+        privacy: Privacy::default(),
+    };
     world.ids.borrow_mut().push(id);
     world.told.borrow_mut().push(Told::default());
-    world.model.borrow_mut().terms.push(terms);
+    world.model.borrow_mut().terms.push(terms.clone());
     let mut of_user = world.model.borrow().limit;
     if world.defect == Defect::LimitRaised {
         of_user.max += 1;
     }
     let claim = key.map(|key| Claim { name: format!("user-{user}-key-{key}"), on: ClaimOn::Payload([key; 16]) });
     let limits = Limits { of_user, of_type: None };
-    let call = scripts::create(
-        &id,
-        slot,
-        (&record, Privacy::default()),
-        limits,
-        None,
-        &context.operation,
-        claim.as_ref(),
-        None,
-        now,
-    );
+    // The release before asks for devices by another call.
+    let device = device.filter(|_| !world.runs_release_before(context));
     let numbers = |ids: &[SessionId]| ids.iter().map(|id| world.number(id)).collect::<Vec<_>>();
     let read = |reply: RedisResult<Value>| match reply.map(|reply| scripts::created(slot.bucket, reply)) {
         Ok(Ok(Created::Admitted { evicted, .. })) => Answer::Created { session, evicted: numbers(&evicted) },
@@ -126,11 +137,46 @@ async fn create(
             Answer::Created { session: world.number(&session), evicted: numbers(&evicted) }
         }
         Ok(Ok(Created::LimitReached)) => Answer::Limit,
+        Ok(Ok(Created::PrivacyDiffers(privacy))) => Answer::OtherPrivacy(privacy),
+        Ok(Ok(Created::DeviceChanged)) => Answer::OtherDevice,
         Err(error) if error.code() == Some("COLLISION") => Answer::Collision,
         _ => Answer::Unknown,
     };
-    let data = record.sealed.clone();
-    let answer = world.script(context, &call, read, |model, by| model.create(session, key, data.clone(), by)).await?;
+    let mut answer = Answer::Unknown;
+    for _ in 0..ADMISSIONS_MAX {
+        new.device = match device {
+            None => None,
+            Some(device) => {
+                world.step(context).await?;
+                Some((device, world.items.borrow()[user].devices[device]))
+            }
+        };
+        let mut record = record(world, &terms, context, &new);
+        if world.defect == Defect::DeviceUnread {
+            record.header.device_epoch = u32::MAX;
+        }
+        let call = scripts::create(
+            &id,
+            slot,
+            (&record, Privacy::default()),
+            limits,
+            None,
+            &context.operation,
+            claim.as_ref(),
+            None,
+            now,
+        );
+        let expect = |model: &mut Model, by| model.create(session, key, new.clone(), by);
+        answer = world.script(context, &call, read, expect).await?;
+        match answer {
+            Answer::OtherPrivacy(privacy) => {
+                world.meet("created for other settings");
+                new.privacy = privacy;
+            }
+            Answer::OtherDevice => world.meet("device ended meanwhile"),
+            _ => break,
+        }
+    }
     match answer {
         Answer::Created { session: made, evicted } => {
             let set_backs = world.set_backs.get();
@@ -158,7 +204,7 @@ async fn create(
     Ok(())
 }
 
-fn record(world: &World<'_>, terms: &Terms, context: &Context) -> SessionRecord {
+fn record(world: &World<'_>, terms: &Terms, context: &Context, new: &New) -> SessionRecord {
     let header = Header {
         state: State::Active,
         mac_key_id: 1,
@@ -176,17 +222,24 @@ fn record(world: &World<'_>, terms: &Terms, context: &Context) -> SessionRecord 
         last_operation: context.operation.mark,
         user_tag: world.slots[terms.user].tag,
         application_tag: OWN,
-        address: [0; 8],
+        address: new.address,
         device: [0; 8],
         standing: Standing::Good,
         trust: TrustLevel::New,
         risk_score: 0,
-        flags: 0,
+        flags: new.privacy.record_flags(),
         superseded_generation: 0,
-        device_epoch: 0,
+        device_epoch: new.device.map_or(0, |(_, epoch)| epoch),
     };
-    let attributes = Attributes { user_id: "ada".into(), application_id: "demo".into(), ..Attributes::default() };
-    SessionRecord { header, attributes, sealed: world.bytes::<12>().to_vec() }
+    let attributes = Attributes {
+        user_id: "ada".into(),
+        application_id: "demo".into(),
+        address_prefix: new.privacy.location().then(|| "203.0.113.0/24".into()),
+        user_agent: new.privacy.fingerprinting().then(|| "Firefox".into()),
+        device_tag: new.device.map(|(device, _)| tag_of(device)),
+        ..Attributes::default()
+    };
+    SessionRecord { header, attributes, sealed: new.data.clone() }
 }
 
 async fn get(world: &World<'_>, context: &Context, session: usize) -> Done {
@@ -293,6 +346,8 @@ async fn refresh(world: &World<'_>, context: &Context, session: usize, back: u32
         Ok(Ok(Refreshed::Missing)) => Answer::Missing,
         Ok(Ok(Refreshed::Ended(reason) | Refreshed::Lapsed(reason))) => Answer::Ended(reason),
         Ok(Ok(Refreshed::Replay { .. })) => Answer::Replay,
+        Ok(Ok(Refreshed::Superseded)) => Answer::Superseded,
+        Ok(Ok(Refreshed::Quarantined(_))) => Answer::Quarantined,
         _ => Answer::Unknown,
     };
     let answer = world.script(context, &call, read, |model, by| model.refresh(session, sharer, generation, by)).await?;
@@ -304,6 +359,14 @@ async fn refresh(world: &World<'_>, context: &Context, session: usize, back: u32
             let consumed =
                 newest > generation + 1 || (newest == generation + 1 && context.now.millis_since(handed_at) > window);
             let proved = consumed && world.set_backs.get() == 0;
+            {
+                let told = &world.told.borrow()[session];
+                let outdated = told.quarantined || !sharer && generation <= told.superseded;
+                let outdated = outdated && world.set_backs.get() == 0;
+                world.claim(!outdated, "I-6", || {
+                    format!("generation {generation} was good after {:?}", told.superseded)
+                });
+            }
             world.claim(!proved, "I-3", || format!("generation {generation} of {newest} was good again"));
             world.meet(match (next > newest, sharer) {
                 (true, false) => "rotated",
@@ -322,6 +385,8 @@ async fn refresh(world: &World<'_>, context: &Context, session: usize, back: u32
             world.record(context, entry).await?;
             world.told.borrow_mut()[session].ended |= world.set_backs.get() == set_backs;
         }
+        Answer::Superseded => world.meet("token from before a step-up"),
+        Answer::Quarantined => world.meet("quarantined token"),
         _ => world.meet("refused"),
     }
     Ok(())
@@ -381,6 +446,7 @@ async fn share(world: &World<'_>, context: &Context, session: usize) -> Done {
     let read = |reply: RedisResult<Value>| match reply.map(scripts::shared) {
         Ok(Ok(Shared::Done)) => Answer::Done,
         Ok(Ok(Shared::Missing)) => Answer::Missing,
+        Ok(Ok(Shared::Refused)) => Answer::Refused,
         Ok(Ok(Shared::Ended(reason))) => Answer::Ended(reason),
         _ => Answer::Unknown,
     };
@@ -402,15 +468,16 @@ async fn redeem(world: &World<'_>, context: &Context, session: usize, leaked: bo
     let read = |reply: RedisResult<Value>| match reply.map(scripts::redeemed) {
         Ok(Ok(Redeemed::Done(_, family))) => Answer::Handed(family.generation),
         Ok(Ok(Redeemed::Missing)) => Answer::Missing,
+        Ok(Ok(Redeemed::Refused)) => Answer::Refused,
         Ok(Ok(Redeemed::Ended(reason))) => Answer::Ended(reason),
         _ => Answer::Unknown,
     };
     // The release before used up the code of a session that is over, so that a second answer was another one.
     let told = |answer| match answer {
-        Answer::Ended(_) if world.is_mixed() => Answer::Missing,
+        Answer::Ended(_) | Answer::Refused if world.is_mixed() => Answer::Missing,
         answer => answer,
     };
-    let expect = |model: &mut super::model::Model, by| told(model.redeem(session, number, leaked, by));
+    let expect = |model: &mut Model, by| told(model.redeem(session, number, leaked, by));
     let answer = world.script(context, &call, |reply| told(read(reply)), expect).await?;
     if let Answer::Handed(generation) = answer {
         world.claim(!leaked, "I-9", || "an application took a code that was for another".into());
@@ -434,7 +501,7 @@ async fn end(world: &World<'_>, context: &Context, session: usize, sharer: bool)
         Ok(Ok(Ended::Missing)) => Answer::Missing,
         _ => Answer::Unknown,
     };
-    let expect = |model: &mut super::model::Model, by| model.end(session, sharer, None, reason, by);
+    let expect = |model: &mut Model, by| model.end(session, sharer, None, reason, by);
     if world.script(context, &call, read, expect).await? == Answer::Done {
         world.meet(if sharer { "share ended" } else { "ended" });
         world.told.borrow_mut()[session].ended |= !sharer;

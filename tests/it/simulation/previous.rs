@@ -25,12 +25,15 @@ macro_rules! script {
     };
 }
 
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 14] = [
     script!("create.lua", ""),
     script!("update.lua", ""),
     script!("lock.lua", ""),
     script!("share.lua", ""),
     script!("redeem.lua", ""),
+    script!("step_up.lua", ""),
+    script!("judge.lua", "#!lua flags=allow-oom\n"),
+    script!("end_device.lua", "#!lua flags=allow-oom\n"),
     script!("touch.lua", "#!lua flags=allow-oom\n"),
     script!("refresh.lua", "#!lua flags=allow-oom\n"),
     script!("unlock.lua", "#!lua flags=allow-oom\n"),

@@ -4,6 +4,8 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use shared::core::policy::{OnLimit, SessionLimit};
+use shared::core::privacy::Privacy;
+use shared::core::risk::Verdict;
 
 use crate::script_bench::pick;
 
@@ -20,6 +22,7 @@ pub enum Op {
         absolute: u64,
         grace: u16,
         key: Option<u8>,
+        device: Option<usize>,
     },
     Get {
         session: usize,
@@ -62,6 +65,51 @@ pub enum Op {
     Sweep {
         user: usize,
     },
+    /// The user has authenticated again, so many milliseconds ago.
+    StepUp {
+        session: usize,
+        ago: i64,
+        idle: Option<u32>,
+        absolute: Option<u64>,
+    },
+    /// The holder asks from a network, and a change of it is judged like this.
+    Visit {
+        session: usize,
+        network: u8,
+        verdict: Verdict,
+    },
+    EndDevice {
+        user: usize,
+        device: usize,
+        blocked: bool,
+    },
+    SetPrivacy {
+        user: usize,
+        privacy: Privacy,
+    },
+}
+
+/// Which operations a schedule draws from. A seed means the same schedule for ever, so kinds are never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// What happens to sessions.
+    Sessions,
+    /// Authentications, contexts, devices and settings besides.
+    All,
+}
+
+impl Kinds {
+    /// What a run draws for a seed: the more kinds there are, the seldomer each of them meets another.
+    pub fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(2) { Kinds::Sessions } else { Kinds::All }
+    }
+
+    fn count(self) -> u32 {
+        match self {
+            Kinds::Sessions => 40,
+            Kinds::All => 54,
+        }
+    }
 }
 
 /// What becomes of a store call of an operation.
@@ -109,13 +157,14 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub fn of(seed: u64) -> Self {
+    pub fn of(seed: u64, kinds: Kinds) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let on_limit = pick(&mut rng, &[OnLimit::Reject, OnLimit::EvictOldest, OnLimit::EvictLeastRecent]);
         let limit = SessionLimit { max: rng.random_range(1..4), on_limit };
         let length = rng.random_range(8..36);
-        let mut steps = vec![begin(&mut rng, Op::Create { user: 0, idle: 1800, absolute: 7200, grace: 10, key: None })];
-        steps.extend((0..length).map(|_| step(&mut rng)));
+        let first = Op::Create { user: 0, idle: 1800, absolute: 7200, grace: 10, key: None, device: None };
+        let mut steps = vec![begin(&mut rng, first)];
+        steps.extend((0..length).map(|_| step(&mut rng, kinds)));
         Schedule { seed, limit, steps }
     }
 
@@ -137,15 +186,19 @@ fn begin(rng: &mut StdRng, op: Op) -> Step {
     Step::Begin { environment: rng.random_range(0..ENVIRONMENTS), op, fault, times: pick(rng, &[1, 1, 1, 1, 2, 3]) }
 }
 
-fn op(rng: &mut StdRng) -> Op {
+fn op(rng: &mut StdRng, kinds: Kinds) -> Op {
     let (session, user) = (rng.random_range(0..64), rng.random_range(0..2));
-    match rng.random_range(0..40) {
+    match rng.random_range(0..kinds.count()) {
         0..8 => Op::Create {
             user,
             idle: pick(rng, &[600, 1800, 7200]),
             absolute: pick(rng, &[3600, 7200, 43_200]),
             grace: pick(rng, &[0, 10, 30]),
             key: rng.random_bool(0.3).then(|| rng.random_range(0..3)),
+            device: match kinds {
+                Kinds::Sessions => None,
+                Kinds::All => rng.random_bool(0.6).then(|| rng.random_range(0..2)),
+            },
         },
         8..13 => Op::Get { session },
         13..17 => Op::Update {
@@ -161,14 +214,37 @@ fn op(rng: &mut StdRng) -> Op {
         31..34 => Op::Redeem { session, leaked: rng.random_bool(0.1) },
         34 | 35 => Op::End { session, sharer: rng.random_bool(0.3) },
         36 | 37 => Op::EndUser { user, spared: rng.random_bool(0.5).then(|| rng.random_range(0..64)) },
-        _ => Op::Sweep { user },
+        38 | 39 => Op::Sweep { user },
+        40..44 => Op::StepUp {
+            session,
+            ago: pick(rng, &[0, 0, 1_000, 5_000, 299_000, 301_000]),
+            idle: rng.random_bool(0.3).then_some(900),
+            absolute: rng.random_bool(0.3).then_some(10_800),
+        },
+        44..49 => Op::Visit {
+            session,
+            network: rng.random_range(0..3),
+            verdict: pick(
+                rng,
+                &[
+                    Verdict::Allow,
+                    Verdict::Allow,
+                    Verdict::StepUp,
+                    Verdict::Quarantine,
+                    Verdict::Quarantine,
+                    Verdict::End,
+                ],
+            ),
+        },
+        49..51 => Op::EndDevice { user, device: rng.random_range(0..2), blocked: rng.random_bool(0.3) },
+        _ => Op::SetPrivacy { user, privacy: Privacy::from_bits(pick(rng, &[0, 0, 2, 4, 8, 8, 14])) },
     }
 }
 
-fn step(rng: &mut StdRng) -> Step {
+fn step(rng: &mut StdRng, kinds: Kinds) -> Step {
     match rng.random_range(0..32) {
         0..14 => {
-            let op = op(rng);
+            let op = op(rng, kinds);
             begin(rng, op)
         }
         14..24 => Step::Go(rng.random()),

@@ -13,11 +13,13 @@ use shared::adapters::redis::scripts::{self, Call, Operation};
 use shared::clock;
 use shared::core::audit::{self, Actor};
 use shared::core::crypto;
+use shared::core::device_tag::DeviceTag;
 use shared::core::end_reason::EndReason;
 use shared::core::family::Family;
 use shared::core::id::{ApplicationId, Bucket, SessionId, UserSlot, UserTag};
 use shared::core::ledger::{LedgerEntry, Recorded, Spared};
-use shared::core::record::{SessionRecord, State};
+use shared::core::privacy::Privacy;
+use shared::core::record::{SHARED, SessionRecord, State};
 use shared::core::share_code::ShareCode;
 use shared::core::time::Timestamp;
 use shared::limits::CLOCK_LEEWAY_SECONDS;
@@ -26,10 +28,11 @@ use shared::service::catch_up;
 use super::environment::Environment;
 use super::model::{Answer, By, Contents, Model, Stored};
 use super::previous::Previous;
+use super::rules::ABSOLUTE_SECONDS_MAX;
 use super::schedule::{Clock, ENVIRONMENTS, Fault, Schedule};
 use super::search::{Defect, Fleet};
 use crate::model::store;
-use crate::script_bench::{Bench, OWN, shifted};
+use crate::script_bench::{ANOTHER_DEVICE, Bench, DEVICE, OWN, shifted};
 
 /// The past in which a simulation starts, so that the store's own expiry never comes before its model's.
 const START_MILLIS: i64 = -20 * 3_600_000;
@@ -47,15 +50,24 @@ pub struct Told {
     /// Newest generation that was handed out, and when, of the owner and of whoever shares the session.
     pub newest: [Option<(u32, Timestamp)>; 2],
     pub code: Option<(u32, ShareCode)>,
+    /// The generation that a step-up put out of use.
+    pub superseded: u32,
+    /// Whether the session was quarantined, and nobody has begun to lift that.
+    pub quarantined: bool,
     /// Locks with their fences, in the order they were granted.
     pub locks: Vec<(usize, u64)>,
 }
 
-/// A user's item in DynamoDB.
+/// What DynamoDB holds of a user.
 #[derive(Default, Clone, Copy)]
 pub struct Item {
     pub epoch: u32,
     pub spared: Option<Spared>,
+    /// Epochs of the devices.
+    pub devices: [u32; 2],
+    /// Version of the settings, and what a client was last told.
+    pub settings: u32,
+    pub acknowledged: (Privacy, u32),
 }
 
 pub struct World<'a> {
@@ -244,7 +256,7 @@ impl<'a> World<'a> {
         self.previous.is_some()
     }
 
-    fn runs_release_before(&self, context: &Context) -> bool {
+    pub fn runs_release_before(&self, context: &Context) -> bool {
         self.is_mixed() && context.environment == ENVIRONMENTS - 1
     }
 
@@ -294,16 +306,14 @@ impl<'a> World<'a> {
             if was.is_none() && matches!(held.ended, Some(EndReason::Idle | EndReason::Absolute)) {
                 self.meet("time is over");
                 let lately = self.truth.get().plus_seconds(CLOCK_LEEWAY_SECONDS);
-                let over = self.truly_over(*session, held, lately);
+                let over = self.truly_over(held, lately);
                 self.claim(over, "I-16", || format!("session {session} was ended early: {held:?}"));
             }
         }
     }
 
-    pub fn truly_over(&self, session: usize, held: &Stored, at: Timestamp) -> bool {
-        let terms = &self.model.borrow().terms[session];
-        let absolute = terms.absolute;
-        at >= absolute || at >= held.truly_active.plus_seconds(terms.idle.into())
+    pub fn truly_over(&self, held: &Stored, at: Timestamp) -> bool {
+        at >= held.absolute || at >= held.truly_active.plus_seconds(held.idle.into())
     }
 
     /// A session was served as living: by the true clock it may have been over for a moment only. I-1, I-16.
@@ -311,7 +321,7 @@ impl<'a> World<'a> {
         let held = self.model.borrow().held.sessions.get(&session).cloned();
         let Some(held) = held else { return self.claim(false, "I-11", || format!("session {session} is not there")) };
         let slack = i64::try_from(CLOCK_LEEWAY_SECONDS).expect("small") * 1000 + REQUEST_MILLIS;
-        let over = self.truly_over(session, &held, shifted(self.truth.get(), -slack));
+        let over = self.truly_over(&held, shifted(self.truth.get(), -slack));
         self.claim(!over, "I-16", || format!("session {session} was served after its time"));
         self.claim(!self.told.borrow()[session].ended, "I-1", || format!("session {session} was served after its end"));
     }
@@ -327,7 +337,9 @@ impl<'a> World<'a> {
         let held = ledger.entry(entry.sort_key()).or_insert_with(|| recorded.clone());
         // A later revocation is not replaced by an earlier one.
         let later = match (&held.entry, &entry) {
-            (LedgerEntry::User { epoch: held, .. }, LedgerEntry::User { epoch, .. }) => epoch >= held,
+            (LedgerEntry::User { epoch: held, .. }, LedgerEntry::User { epoch, .. })
+            | (LedgerEntry::Device { epoch: held, .. }, LedgerEntry::Device { epoch, .. }) => epoch >= held,
+            (LedgerEntry::Privacy { version: held, .. }, LedgerEntry::Privacy { version, .. }) => version >= held,
             _ => true,
         };
         if later {
@@ -387,20 +399,27 @@ impl<'a> World<'a> {
                     model.end(self.number(session), sharer, Some(asked), *reason, by);
                 }
                 LedgerEntry::User { slot, epoch, spared } => {
-                    let user = self.slots.iter().position(|known| known == slot).expect("one of ours");
+                    let user = self.user(slot);
                     let spared = spared.map(|spared| (self.number(&spared.session), spared.floor));
                     model.revoke(user, *epoch, spared, by);
                 }
-                LedgerEntry::Family { .. }
-                | LedgerEntry::Privacy { .. }
-                | LedgerEntry::Erased { .. }
-                | LedgerEntry::Device { .. } => unreachable!("not of this simulation"),
+                LedgerEntry::Privacy { slot, privacy, version, .. } => {
+                    model.set_privacy(self.user(slot), *privacy, *version, by);
+                }
+                LedgerEntry::Device { slot, device, epoch, reason } => {
+                    model.end_device(self.user(slot), number_of(*device), *epoch, *reason, by);
+                }
+                LedgerEntry::Family { .. } | LedgerEntry::Erased { .. } => unreachable!("not of this simulation"),
             }
         }
     }
 
     pub fn number(&self, id: &SessionId) -> usize {
         self.ids.borrow().iter().position(|known| known == id).expect("one of ours")
+    }
+
+    fn user(&self, slot: &UserSlot) -> usize {
+        self.slots.iter().position(|known| known == slot).expect("one of ours")
     }
 
     async fn drain(&self) {
@@ -425,6 +444,9 @@ impl<'a> World<'a> {
             let model = self.model.borrow();
             let expected = model.held.epochs.get(&user).copied().unwrap_or(0);
             self.claim(epoch == expected, "I-1", || format!("epoch {epoch}, expected {expected}"));
+            let item = self.items.borrow()[user];
+            // No other settings are on their way, so what clients were told holds.
+            let settled = item.settings == item.acknowledged.1;
             let live = sessions.iter().filter(|session| model.lives(**session, truth)).count();
             let most = model.limit.max as usize;
             self.claim(live <= most, "I-4", || format!("{live} sessions live of {most}"));
@@ -434,8 +456,20 @@ impl<'a> World<'a> {
                 let told = self.told.borrow()[*session].ended;
                 let lives = model.lives(*session, truth);
                 self.claim(!(told && lives), "I-1, I-11", || format!("session {session} lives after its end"));
+                if let Some(record) = record.as_ref().filter(|record| settled && record.header.state == State::Active) {
+                    self.collects(*session, record, item.acknowledged.0);
+                }
             }
         }
+    }
+
+    /// What a user has switched off is in no record.
+    fn collects(&self, session: usize, record: &SessionRecord, privacy: Privacy) {
+        let kept = &record.attributes;
+        let off = (kept.address_prefix.is_none() || privacy.location())
+            && (kept.user_agent.is_none() || privacy.fingerprinting())
+            && record.header.flags & !SHARED == privacy.record_flags();
+        self.claim(off, "T-103", || format!("session {session} under {privacy:?}: {record:?}"));
     }
 
     fn compare(&self, session: usize, held: Option<&Stored>, record: Option<&SessionRecord>) {
@@ -456,8 +490,22 @@ impl<'a> World<'a> {
                 == (held.rotated, held.active, held.mark)
             && record.sealed == held.data;
         self.claim(same, "I-11, I-14", || format!("session {session}: model {held:?}, store {record:?}"));
-        let lasting = (header.absolute_expires_at, header.created_at) == (terms.absolute, terms.created);
-        self.claim(lasting, "I-5", || format!("session {session}: {terms:?}, store {record:?}"));
+        let times = (header.absolute_expires_at, header.created_at, header.idle_timeout_seconds);
+        let lasting = times == (held.absolute, terms.created, held.idle);
+        self.claim(lasting, "I-5", || format!("session {session}: {held:?}, store {record:?}"));
+        let from = held.authenticated.unwrap_or(terms.created).max(terms.created);
+        let bounded = header.absolute_expires_at <= from.plus_seconds(ABSOLUTE_SECONDS_MAX);
+        self.claim(bounded, "I-5", || format!("session {session} lives on and on: {record:?}"));
+        let judged = (header.standing, header.address, header.superseded_generation);
+        let same = judged == (held.standing, held.address, held.superseded)
+            && header.flags & !SHARED == held.privacy.record_flags();
+        self.claim(same, "I-6", || format!("session {session}: model {held:?}, store {record:?}"));
+        if header.state == State::Active {
+            let kept = &record.attributes;
+            let found = (kept.auth_time, kept.address_prefix.is_some(), kept.user_agent.is_some());
+            let same = found == (held.authenticated, held.prefix, held.agent);
+            self.claim(same, "T-103", || format!("session {session}: model {held:?}, store {record:?}"));
+        }
     }
 
     /// The family of the sharing application, and the audit of everything that happened.
@@ -467,6 +515,18 @@ impl<'a> World<'a> {
             // Events about one of several sessions name it behind the id.
             let told = self.events.borrow().iter().any(|event| event.starts_with(owed));
             self.claim(told, "I-7", || format!("no event of operation {owed}"));
+        }
+        for (user, slot) in self.slots.iter().enumerate() {
+            let mirror = self.bench.bytes(&keys::privacy(*slot)).await;
+            let held = self.model.borrow().held.privacy.get(&user).copied();
+            let expected = held.map(|(privacy, version)| [&[privacy.bits()][..], &version.to_be_bytes()].concat());
+            self.claim(mirror == expected, "T-103", || format!("settings {mirror:?}, expected {expected:?}"));
+            for device in 0..2 {
+                let mirror = self.bench.bytes(&keys::device_epoch(*slot, tag_of(device))).await;
+                let held = self.model.borrow().held.device_epochs.get(&(user, device)).copied();
+                let expected = held.map(|epoch| epoch.to_string().into_bytes());
+                self.claim(mirror == expected, "I-11", || format!("device {mirror:?}, expected {expected:?}"));
+            }
         }
         let shares: Vec<(usize, Option<(u32, u32)>)> = {
             let model = self.model.borrow();
@@ -484,6 +544,15 @@ impl<'a> World<'a> {
             self.claim(place == share, "I-2", || format!("session {session}: family {place:?}, expected {share:?}"));
         }
     }
+}
+
+/// The devices of each user.
+pub fn tag_of(device: usize) -> DeviceTag {
+    DeviceTag::from_bytes([DEVICE, ANOTHER_DEVICE][device])
+}
+
+fn number_of(tag: DeviceTag) -> usize {
+    (0..2).find(|device| tag_of(*device) == tag).expect("one of ours")
 }
 
 /// The application that shares sessions.
