@@ -101,7 +101,7 @@ async fn compare(bench: &Bench, index: u64) {
 }
 
 /// What an end tells of its session: the kind of device and the country, and nothing that names a person.
-fn countable(attributes: &Attributes) -> Option<Attributes> {
+pub(super) fn countable(attributes: &Attributes) -> Option<Attributes> {
     let place = attributes.place.as_ref();
     let place = place.map(|place| Place { point: None, name: String::new(), ..place.clone() });
     let device_type = attributes.device_type.clone().filter(|kind| !kind.is_empty());

@@ -39,6 +39,8 @@ local MAY_READ, MAY_WRITE = 1, 2
 local UNKNOWN = string.rep('\0', 8)
 -- Coordinates that are not known: shared/src/core/place.rs.
 local NO_POINT = '\128\0\128\0'
+-- The attribute that holds a place, up to its country, of a place without a city.
+local COUNTRY = '\15\0\6'
 local FORMAT = 2
 local ACTIVE, ENDED = 1, 2
 local QUARANTINED = 2
@@ -140,16 +142,20 @@ local function unjudged(h, application, context)
     and (differs(h.address, string.sub(context, 1, 8)) or differs(h.device, string.sub(context, 9, 16))))
 end
 
--- Why an active record is dead all the same, or nil. Twin of core::session::liveness.
-local function lapsed(h, epoch, now)
-  if h.epoch < epoch then
+-- Why what an active record says of its life is over all the same, or nil. Twin of core::session::liveness.
+local function over(born_in, active, idle, absolute, epoch, now)
+  if born_in < epoch then
     return REVOKE_ALL
-  elseif now >= h.absolute then
+  elseif now >= absolute then
     return ABSOLUTE
-  elseif now >= h.active + h.idle * 1000 then
+  elseif now >= active + idle * 1000 then
     return IDLE
   end
   return nil
+end
+
+local function lapsed(h, epoch, now)
+  return over(h.epoch, h.active, h.idle, h.absolute, epoch, now)
 end
 
 local function epoch_of(epoch_key)
@@ -207,17 +213,24 @@ local function attribute(record_key, h, wanted)
   return attribute_in(attributes_of(record_key, h), wanted)
 end
 
--- What of a session's attributes is told when it ends: its kind of device and its country, which are counted. Nothing
--- that names a person outlives the session here.
-local function countable(attributes)
-  local kind, place, kept = attribute_in(attributes, 8), attribute_in(attributes, 15), ''
-  if kind ~= '' then
-    kept = struct.pack('>BI2', 8, #kind) .. kind
+-- What of a session's attributes is told when it ends: its application, and its kind of device and its country, which are
+-- counted. Nothing that names a person outlives the session here. The attributes are those from one byte to another.
+local function told(bytes, from, last)
+  local application, kind, place = '', '', ''
+  while from + 2 <= last do
+    local tag, high, low = string.byte(bytes, from, from + 2)
+    local stop = from + 2 + high * 256 + low
+    local value_end = stop < last and stop or last
+    if tag == 2 then
+      application = string.sub(bytes, from + 3, value_end)
+    elseif tag == 8 and value_end > from + 2 then
+      kind = string.sub(bytes, from, value_end)
+    elseif tag == 15 and value_end > from + 3 then
+      place = COUNTRY .. string.sub(bytes, from + 3, from + 4) .. NO_POINT
+    end
+    from = stop + 1
   end
-  if #place >= 2 then
-    kept = kept .. struct.pack('>BI2', 15, 6) .. string.sub(place, 1, 2) .. NO_POINT
-  end
-  return kept
+  return application, kind .. place
 end
 
 -- The family of an application under a session, or nil. One of another format stops the script before any write.
@@ -334,16 +347,17 @@ end
 -- left out: `detail`, the `attributes` of the session as its record has them, and when it `began`.
 local function emit(outbox_key, id, kind, reason, sid, tag, application, common, detail, attributes, began)
   local entry = {'i', id, 't', kind, 'r', reason, 's', sid, 'u', tag, 'a', application, 'c', common}
-  local function add(name, value)
-    if value and value ~= '' then
-      table.insert(entry, name)
-      table.insert(entry, value)
-    end
+  local last = #entry
+  if detail and detail ~= '' then
+    entry[last + 1], entry[last + 2], last = 'd', detail, last + 2
   end
-  add('d', detail)
-  add('p', attributes)
-  add('b', began and string.format('%d', began))
-  redis.call('XADD', outbox_key, '*', unpack(entry))
+  if attributes and attributes ~= '' then
+    entry[last + 1], entry[last + 2], last = 'p', attributes, last + 2
+  end
+  if began then
+    entry[last + 1], entry[last + 2], last = 'b', string.format('%d', began), last + 2
+  end
+  redis.call('XADD', outbox_key, '*', unpack(entry, 1, last))
 end
 
 -- The id of an operation's event about one of several sessions. It must not depend on how many came before: the same
@@ -352,24 +366,28 @@ local function event_of(event_id, sid)
   return event_id .. '.' .. sid
 end
 
--- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, one
--- event. The tombstone lives as long as the session could have, within the given bound, and a day at least: who held it can
--- be told why it is over.
+-- How long a tombstone lives, in ms: as long as the session could have, within the given bound, and a day at least. Who held
+-- it can be told why it is over.
+local function tombstone_life(absolute, now, most)
+  return math.max(86400000, math.min(most, absolute - now))
+end
+
+-- Ends a session: tombstone without attributes and data, every family gone, out of index and expiry queue, one event. The
+-- sweep, which ends many, does the same in its own way.
 local function finish(slot, sid, h, reason, now, operation, tombstone_millis, outbox_key, event_id, common)
   local record_key = key(slot, 's', sid)
   local attributes, began = attributes_of(record_key, h), h.created
-  local application = attribute_in(attributes, 2)
+  local application, counted = told(attributes, 1, #attributes)
   h.state, h.reason, h.ended, h.attributes, h.operation = ENDED, reason, now, 0, operation
   h.revision = next_number(h.revision)
   if bit.band(h.flags, SHARED) ~= 0 then
     redis.call('DEL', key(slot, 'f', sid))
   end
-  local ttl = math.max(86400000, math.min(tombstone_millis, h.absolute - now))
-  redis.call('SET', record_key, pack(h), 'PX', string.format('%d', ttl))
+  local life = tombstone_life(h.absolute, now, tombstone_millis)
+  redis.call('SET', record_key, pack(h), 'PX', string.format('%d', life))
   redis.call('ZREM', key(slot, 'u', h.tag), sid)
   redis.call('ZREM', 'x:' .. slot, sid)
-  emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common, '',
-    countable(attributes), began)
+  emit(outbox_key, event_id, 'session.ended', REASONS[reason], sid, h.tag, application, common, '', counted, began)
 end
 
 -- The key of the code that waits for an application to take a share of a session.
