@@ -115,7 +115,7 @@ async fn compare(bench: &Bench, index: u64) {
                     let event = event.expect("an event");
                     assert_eq!(event.id, format!("{}.{}", operation.event_id, session.key_text()), "{name}");
                     assert_eq!((&*event.kind, &*event.reason), ("session.ended", reason.as_str()), "{name}: {session}");
-                    assert_eq!((&event.user, &event.detail), (&slot.tag.text().into(), &String::new()), "{name}");
+                    assert_eq!((event.user.clone(), &*event.detail), (slot.tag.text(), ""), "{name}: {session}");
                     assert_eq!(event.application, record.attributes.application_id, "{name}: {session}");
                     assert_eq!(event.attributes, countable(&record.attributes), "{name}: {session}");
                     assert_eq!(event.began_at, Some(record.header.created_at.millis()), "{name}: {session}");
