@@ -7,7 +7,7 @@ use super::policy::Policy;
 use super::receiver::Receiver;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
+use std::ops::Deref;
 
 /// What an application may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,9 +99,6 @@ pub struct Application {
     pub created_at: i64,
     /// Rises with every change; guards concurrent changes.
     pub version: u64,
-    /// [`Self::tag`], once it was asked for.
-    #[serde(skip)]
-    pub known_tag: OnceLock<[u8; 8]>,
 }
 
 impl Application {
@@ -125,15 +122,6 @@ impl Application {
         ApplicationId::parse(&self.application_id)
     }
 
-    /// The tag of its id in records ([`ApplicationId::tag`]); every request asks for it twice. None for an id that is out of
-    /// grammar.
-    pub fn tag(&self) -> Option<[u8; 8]> {
-        match self.known_tag.get() {
-            Some(tag) => Some(*tag),
-            None => self.id().map(|id| *self.known_tag.get_or_init(|| id.tag())),
-        }
-    }
-
     /// Adds a new key; the earlier ones stay valid for `overlap_seconds`.
     pub fn rotate_key(&mut self, key: &ApplicationKey, now: Timestamp, overlap_seconds: u64) {
         let until = now.plus_seconds(overlap_seconds).millis();
@@ -143,6 +131,34 @@ impl Application {
         }
         self.keys.retain(|stored| stored.expires_at.is_none_or(|expires_at| now.millis() < expires_at));
         self.keys.push(KeyDigest { sha256: key.digest(), expires_at: None });
+    }
+}
+
+/// An application as an environment remembers it, with the tag that every request asks for more than once.
+#[derive(Debug)]
+pub struct KnownApplication {
+    application: Application,
+    tag: [u8; 8],
+}
+
+impl KnownApplication {
+    /// None for an application whose id is out of grammar.
+    pub fn new(application: Application) -> Option<Self> {
+        let tag = application.id()?.tag();
+        Some(KnownApplication { application, tag })
+    }
+
+    /// The tag of its id in records ([`ApplicationId::tag`]).
+    pub fn tag(&self) -> [u8; 8] {
+        self.tag
+    }
+}
+
+impl Deref for KnownApplication {
+    type Target = Application;
+
+    fn deref(&self) -> &Application {
+        &self.application
     }
 }
 
@@ -166,7 +182,6 @@ mod tests {
             receivers: Vec::new(),
             created_at: 0,
             version: 1,
-            known_tag: Default::default(),
         }
     }
 

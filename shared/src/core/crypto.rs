@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 pub struct SecretKey {
     bytes: Zeroizing<[u8; 32]>,
     /// The key as HMAC starts from it, once it was needed: half of what a short message costs. ring does not wipe it.
-    hmac: OnceLock<hmac::Key>,
+    hmac: OnceLock<Box<hmac::Key>>,
 }
 
 impl SecretKey {
@@ -28,7 +28,7 @@ impl SecretKey {
     }
 
     fn hmac(&self) -> &hmac::Key {
-        self.hmac.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, self.expose()))
+        self.hmac.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, self.expose())))
     }
 }
 

@@ -136,7 +136,6 @@ mod tests {
             receivers: Vec::new(),
             created_at: 0,
             version: 1,
-            known_tag: Default::default(),
         }
     }
 

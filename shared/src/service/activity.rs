@@ -43,7 +43,7 @@ async fn record(service: &Service, inbound: &Inbound, session: SessionId, activi
     };
     let own = caller.own();
     let defaults = caller.application().policy.privacy_defaults.privacy();
-    let application = (caller.application_tag()?, caller.application().application_id.as_str());
+    let application = (caller.application_tag(), caller.application().application_id.as_str());
     let mut judgement = None;
     let mut judgements = 0..JUDGEMENTS_MAX;
     let recorded = loop {

@@ -1,10 +1,10 @@
 //! Application records, remembered for a minute in a warm environment.
 
 use crate::adapters::dynamodb::applications::Applications;
-use crate::core::application::Application;
+use crate::core::application::{Application, KnownApplication};
 use crate::core::id::ApplicationId;
 use crate::core::time::Timestamp;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits::APPLICATION_CACHE_SECONDS;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub struct ApplicationCache {
 }
 
 /// When a record was read, and what was there.
-type Remembered = (Timestamp, Option<Arc<Application>>);
+type Remembered = (Timestamp, Option<Arc<KnownApplication>>);
 
 /// Ids remembered at most.
 const ENTRIES_MAX: usize = 512;
@@ -30,7 +30,7 @@ impl ApplicationCache {
     }
 
     /// The record, at most a minute old.
-    pub async fn get(&self, id: &ApplicationId, now: Timestamp) -> Result<Option<Arc<Application>>> {
+    pub async fn get(&self, id: &ApplicationId, now: Timestamp) -> Result<Option<Arc<KnownApplication>>> {
         let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if let Some((read_at, application)) = remembered {
             let fresh = read_at <= now && now < read_at.plus_seconds(APPLICATION_CACHE_SECONDS);
@@ -39,9 +39,9 @@ impl ApplicationCache {
             }
         }
         // Boxed: the SDK's futures are deep, and this path is rare.
-        let application = Box::pin(self.table.load(id)).await?.map(Arc::new);
-        if application.is_some() {
-            self.by_tag.lock().unwrap_or_else(PoisonError::into_inner).insert(id.tag(), id.clone());
+        let application = Box::pin(self.table.load(id)).await?.map(known).transpose()?;
+        if let Some(application) = &application {
+            self.by_tag.lock().unwrap_or_else(PoisonError::into_inner).insert(application.tag(), id.clone());
         }
         let mut entries = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= ENTRIES_MAX {
@@ -55,4 +55,9 @@ impl ApplicationCache {
     pub fn id_of(&self, tag: [u8; 8]) -> Option<ApplicationId> {
         self.by_tag.lock().unwrap_or_else(PoisonError::into_inner).get(&tag).cloned()
     }
+}
+
+fn known(application: Application) -> Result<Arc<KnownApplication>> {
+    let known = KnownApplication::new(application);
+    known.map(Arc::new).ok_or_else(|| Error::Internal("application id out of grammar".into()))
 }

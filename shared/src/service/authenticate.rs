@@ -6,7 +6,7 @@ use super::rate::{self, Account};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::Own;
 use crate::core::access_token::{self, Claims, Confirmation};
-use crate::core::application::{Application, ApplicationStatus, Scope};
+use crate::core::application::{ApplicationStatus, KnownApplication, Scope};
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
@@ -36,7 +36,7 @@ pub enum Credential {
 /// An authenticated caller.
 pub enum Caller {
     /// A backend.
-    Application(Arc<Application>),
+    Application(Arc<KnownApplication>),
     /// The holder of a session's access token. Its session's life is checked with the session it asks for, in the
     /// same round trip.
     Holder(Holder),
@@ -49,7 +49,7 @@ pub struct Holder {
     /// The session of the token.
     pub session: SessionId,
     /// The application of the token.
-    pub application: Arc<Application>,
+    pub application: Arc<KnownApplication>,
     /// The request it makes.
     pub origin: Box<Origin>,
 }
@@ -64,7 +64,7 @@ pub struct Origin {
 
 impl Caller {
     /// The application behind the call: sessions of any other do not exist for it.
-    pub fn application(&self) -> &Arc<Application> {
+    pub fn application(&self) -> &Arc<KnownApplication> {
         match self {
             Caller::Application(application) => application,
             Caller::Holder(holder) => &holder.application,
@@ -72,8 +72,8 @@ impl Caller {
     }
 
     /// The tag of that application in records.
-    pub fn application_tag(&self) -> Result<[u8; 8]> {
-        tag(self.application())
+    pub fn application_tag(&self) -> [u8; 8] {
+        self.application().tag()
     }
 
     /// Holders may do it; applications need the scope.
@@ -118,11 +118,6 @@ impl Caller {
     }
 }
 
-/// The tag of an application in records.
-pub fn tag(application: &Application) -> Result<[u8; 8]> {
-    application.tag().ok_or_else(|| Error::Internal("application id out of grammar".into()))
-}
-
 /// Authenticates a caller by an application key or an access token, and holds it to its rate limits.
 pub async fn authenticate(service: &Service, inbound: &Inbound) -> Result<Caller> {
     let outcome = identify(service, inbound).await;
@@ -161,7 +156,7 @@ async fn recognise(service: &Service, inbound: &Inbound) -> Result<Caller> {
 }
 
 /// Authenticates an application that has a scope; tokens of holders are refused.
-pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> Result<Arc<Application>> {
+pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> Result<Arc<KnownApplication>> {
     match authenticate(service, inbound).await? {
         Caller::Application(application) if application.may(scope) => Ok(application),
         Caller::Application(_) => Err(Error::InsufficientScope(scope)),
@@ -170,7 +165,7 @@ pub async fn application(service: &Service, inbound: &Inbound, scope: Scope) -> 
 }
 
 /// Authenticates an OAuth client (RFC 6749 §2.3) without a rate limit: its key as Bearer, or HTTP Basic.
-pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+pub async fn oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<KnownApplication>> {
     let recognised = recognise_client(service, inbound).await;
     let caller = Caller::Application(confirmed(service, recognised).await?);
     reckon(inbound, &caller)?;
@@ -186,13 +181,13 @@ fn reckon(inbound: &Inbound, caller: &Caller) -> Result<()> {
 }
 
 /// [`oauth_client`], held to its rate limits.
-pub async fn limited_oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+pub async fn limited_oauth_client(service: &Service, inbound: &Inbound) -> Result<Arc<KnownApplication>> {
     let outcome = oauth_client(service, inbound).await.map(Caller::Application);
     rate::admit(service, inbound, &outcome).await?;
     outcome.map(|caller| caller.application().clone())
 }
 
-async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<Application>> {
+async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<KnownApplication>> {
     let key = match &inbound.credential {
         None => return Err(Error::CredentialMissing),
         Some(Credential::Bearer(token)) => ApplicationKey::parse(token),
@@ -202,7 +197,7 @@ async fn recognise_client(service: &Service, inbound: &Inbound) -> Result<Arc<Ap
     by_key(service, &key.ok_or(Error::CredentialInvalid("malformed client credential"))?, inbound.now).await
 }
 
-async fn by_key(service: &Service, key: &ApplicationKey, now: Timestamp) -> Result<Arc<Application>> {
+async fn by_key(service: &Service, key: &ApplicationKey, now: Timestamp) -> Result<Arc<KnownApplication>> {
     let application = service.applications.get(&key.application_id, now).await?;
     application
         .filter(|application| application.accepts(key, now))

@@ -185,7 +185,7 @@ async fn create(service: &Service, inbound: &Inbound, request: CreateSession) ->
                 ended_at: Timestamp::from_millis(0),
                 last_operation: operation.mark,
                 user_tag: slot.tag,
-                application_tag: authenticate::tag(&application)?,
+                application_tag: application.tag(),
                 address: digests.address,
                 device: digests.device,
                 standing: Standing::Good,

@@ -48,7 +48,7 @@ async fn end(service: &Service, inbound: &Inbound, session: SessionId) -> Result
             EndReason::User
         }
     };
-    let application_tag = caller.application_tag()?;
+    let application_tag = caller.application_tag();
     let entry = LedgerEntry::Session { session, reason, application_tag };
     let operation = inbound.operation(&caller.actor())?;
     let call = scripts::end(&session, slot, caller.own().as_ref(), application_tag, reason, &operation, now);

@@ -162,7 +162,7 @@ async fn alive(
     {
         return Err(Error::SessionEnded { reason: *reason, asker });
     }
-    let reached = reach(service, session, record, caller.application_tag()?).await?;
+    let reached = reach(service, session, record, caller.application_tag()).await?;
     let Some(reached) = reached else { return Err(gone) };
     match liveness(&reached.record.header, epoch, now) {
         Liveness::Ended(reason) | Liveness::Lapsed(reason) => Err(Error::SessionEnded { reason, asker }),

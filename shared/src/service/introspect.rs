@@ -1,6 +1,6 @@
 //! Token introspection, RFC 7662: access and refresh tokens, one round trip (two through a share), no activity recorded.
 
-use super::authenticate::{self, confirmed, limited_oauth_client, verify_token};
+use super::authenticate::{confirmed, limited_oauth_client, verify_token};
 use super::inbound::Inbound;
 use super::present::token_type;
 use super::rate;
@@ -9,7 +9,7 @@ use super::risk::{self, Asking};
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
 use crate::core::access_token::{Confirmation, confirmation};
-use crate::core::application::{Application, Scope};
+use crate::core::application::{KnownApplication, Scope};
 use crate::core::assurance;
 use crate::core::audit::Actor;
 use crate::core::context::ClientContext;
@@ -124,12 +124,12 @@ async fn look_up(
 async fn introspect_refresh(
     service: &Service,
     inbound: &Inbound,
-    application: &Application,
+    application: &KnownApplication,
     token: &str,
     client: Option<&ClientContext>,
 ) -> Result<Introspection> {
     let ring = service.keys.ring(Purpose::Token).await?;
-    let tag = authenticate::tag(application)?;
+    let tag = application.tag();
     let token = RefreshToken::verify(token, |id| ring.by_id(KeyUse::Mac, id));
     let Some(token) = token.filter(|token| token.application_tag == tag) else {
         return Ok(INACTIVE);
@@ -163,7 +163,7 @@ async fn live_record(
     service: &Service,
     inbound: &Inbound,
     session: SessionId,
-    application: &Application,
+    application: &KnownApplication,
     client: Option<&ClientContext>,
     is_good: impl Fn(&SessionRecord) -> bool,
 ) -> Result<Option<SessionRecord>> {
@@ -171,7 +171,7 @@ async fn live_record(
     let slot = session.user_slot(service.keys.routing().await?);
     let reply = service.state.command(&scripts::read_with_history(&[session], slot)).await?;
     let (records, epoch, history) = scripts::read_with_history_reply(reply)?;
-    let tag = authenticate::tag(application)?;
+    let tag = application.tag();
     let reached = reach(service, session, records.into_iter().next().flatten(), tag).await?;
     let live = reached.filter(|reached| liveness(&reached.record.header, epoch, now) == Liveness::Alive);
     let good = live.filter(|reached| is_good(&reached.record) && risk::refuse_quarantined(&reached.record).is_ok());

@@ -52,7 +52,7 @@ async fn page(
     let caller = authenticate(service, inbound).await?;
     caller.require(Scope::SessionsRead)?;
     let slot = user_slot(service, inbound, &caller, user).await?;
-    let tag = caller.application_tag()?;
+    let tag = caller.application_tag();
     let context = match &caller {
         Caller::Application(_) => None,
         Caller::Holder(holder) => Some(Asking::of_holder(holder, slot, now).digests(service).await?),

@@ -50,7 +50,7 @@ async fn grant(service: &Service, inbound: &Inbound, request: LockRequest) -> Re
         Some(token) => (Wanted::Renew, token),
         None => (Wanted::Acquire, LockToken::new(random::bytes()?)),
     };
-    let (tag, operation) = (caller.application_tag()?, inbound.operation(&caller.actor())?);
+    let (tag, operation) = (caller.application_tag(), inbound.operation(&caller.actor())?);
     let call = scripts::lock(&session, slot, tag, wanted, token.owner(), request.ttl_seconds, &operation, now);
     match scripts::locked(service.state.run(&call).await?)? {
         Locked::Granted { fence, left_millis, renewals } => Ok(GrantedLock {
@@ -76,7 +76,7 @@ pub async fn unlock_session(service: &Service, inbound: &Inbound, session: Sessi
 
 async fn release(service: &Service, inbound: &Inbound, session: SessionId, token: LockToken) -> Result<()> {
     let (caller, slot) = writer(service, inbound, session).await?;
-    let (tag, operation) = (caller.application_tag()?, inbound.operation(&caller.actor())?);
+    let (tag, operation) = (caller.application_tag(), inbound.operation(&caller.actor())?);
     let call = scripts::unlock(&session, slot, tag, token.owner(), &operation, inbound.now);
     match scripts::unlocked(service.state.run(&call).await?)? {
         Unlocked::Done => Ok(()),

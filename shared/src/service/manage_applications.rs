@@ -419,7 +419,6 @@ async fn create(table: &Applications, new: NewApplication, run: Run, now: Timest
         receivers: Vec::new(),
         created_at: now.millis(),
         version: 1,
-        known_tag: Default::default(),
     };
     check(&application, "application")?;
     if run == Run::Dry {

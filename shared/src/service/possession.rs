@@ -6,7 +6,7 @@
 use super::inbound::Inbound;
 use super::runtime::Service;
 use crate::adapters::redis::scripts;
-use crate::core::application::Application;
+use crate::core::application::KnownApplication;
 use crate::core::crypto;
 use crate::core::dpop::{self, Proof};
 use crate::core::id::Bucket;
@@ -19,7 +19,7 @@ pub struct Demand<'a> {
     /// Where the session lives.
     pub bucket: Bucket,
     /// Whose policy says whether a nonce is needed; `None` when the application is not known.
-    pub application: Option<&'a Application>,
+    pub application: Option<&'a KnownApplication>,
     /// The access token that comes along, with the thumbprint it is bound to.
     pub access_token: Option<(&'a str, &'a str)>,
 }
@@ -56,7 +56,7 @@ pub async fn offer_nonce(service: &Service, inbound: &Inbound) -> Result<()> {
 async fn check_nonce(
     service: &Service,
     inbound: &Inbound,
-    application: Option<&Application>,
+    application: Option<&KnownApplication>,
     proof: &Proof,
 ) -> Result<()> {
     let key = service.keys.routing().await?;

@@ -7,7 +7,7 @@ use super::authenticate::Caller;
 use super::inbound::Inbound;
 use super::runtime::{self, Service};
 use crate::adapters::redis::scripts;
-use crate::core::application::Application;
+use crate::core::application::KnownApplication;
 use crate::core::application_key::ApplicationKey;
 use crate::core::audit::Actor;
 use crate::core::policy::RateLimits;
@@ -30,23 +30,23 @@ pub struct Limiter {
 /// Whom a request is reckoned to.
 pub struct Account {
     party: Party,
-    application: Option<Arc<Application>>,
+    application: Option<Arc<KnownApplication>>,
 }
 
 impl Account {
     /// The account of an authenticated caller.
     pub fn of(caller: &Caller) -> Result<Self> {
         let party = match caller {
-            Caller::Application(_) => Party::Application(caller.application_tag()?),
+            Caller::Application(_) => Party::Application(caller.application_tag()),
             Caller::Holder(holder) => Party::Holder(holder.session),
         };
         Ok(Account { party, application: Some(caller.application().clone()) })
     }
 
     /// The account of a source address, when the gateway states one.
-    fn of_source(inbound: &Inbound, application: Option<Arc<Application>>) -> Option<Self> {
+    fn of_source(inbound: &Inbound, application: Option<Arc<KnownApplication>>) -> Option<Self> {
         let network = Network::of(inbound.client.address?);
-        let tag = application.as_ref().and_then(|application| application.tag());
+        let tag = application.as_ref().map(|application| application.tag());
         Some(Account { party: Party::Source { application: tag.unwrap_or_default(), network }, application })
     }
 
@@ -101,7 +101,11 @@ async fn admit_caller(service: &Service, inbound: &Inbound, caller: &Caller) -> 
 
 /// Admits a request without an application's key by its source address. What an address has left is told to nobody: others
 /// may share it. T-58.
-pub async fn admit_source(service: &Service, inbound: &Inbound, application: Option<Arc<Application>>) -> Result<()> {
+pub async fn admit_source(
+    service: &Service,
+    inbound: &Inbound,
+    application: Option<Arc<KnownApplication>>,
+) -> Result<()> {
     let Some(account) = Account::of_source(inbound, application) else { return Ok(()) };
     let spent = spend(service, &account.party, account.limits().address_per_minute, inbound.now).await;
     // A caller that has authenticated keeps its own account.

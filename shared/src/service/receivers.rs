@@ -154,7 +154,6 @@ mod tests {
             receivers: receivers.iter().map(receiver).collect(),
             created_at: 0,
             version: 1,
-            known_tag: Default::default(),
         }
     }
 

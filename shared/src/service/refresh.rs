@@ -9,7 +9,7 @@ use super::reach::reach;
 use super::risk::{self, Asking, JUDGEMENTS_MAX};
 use super::runtime::Service;
 use crate::adapters::redis::scripts::{self, Refreshed};
-use crate::core::application::{Application, ApplicationStatus, Scope};
+use crate::core::application::{ApplicationStatus, KnownApplication, Scope};
 use crate::core::audit::Actor;
 use crate::core::context::{ClientContext, ContextDigests};
 use crate::core::end_reason::EndReason;
@@ -54,7 +54,7 @@ pub enum OnBehalf {
     /// An application, with its key.
     Application {
         /// Which; it has the scope.
-        application: Arc<Application>,
+        application: Arc<KnownApplication>,
         /// The client as it states it.
         client: Option<ClientContext>,
     },
@@ -202,7 +202,7 @@ async fn judged(
 }
 
 /// The application that calls on behalf of its user, when one does. It must own the family.
-async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> Result<Option<Arc<Application>>> {
+async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> Result<Option<Arc<KnownApplication>>> {
     // Clients send their expired access token along out of habit; the refresh token alone decides.
     let Some(Credential::Bearer(text)) = &inbound.credential else { return Ok(None) };
     if !crate::core::application_key::ApplicationKey::looks_like(text) {
@@ -210,7 +210,7 @@ async fn backend(service: &Service, inbound: &Inbound, token: &RefreshToken) -> 
     }
     let caller = authenticate::authenticate(service, inbound).await?;
     caller.require(Scope::SessionsWrite)?;
-    if caller.application_tag()? != token.application_tag {
+    if caller.application_tag() != token.application_tag {
         return Err(Error::RefreshTokenInvalid);
     }
     match caller {
@@ -227,7 +227,7 @@ async fn owner(
     token: &RefreshToken,
     slot: UserSlot,
     now: Timestamp,
-) -> Result<Option<Arc<Application>>> {
+) -> Result<Option<Arc<KnownApplication>>> {
     if let Some(id) = service.applications.id_of(token.application_tag) {
         return served(service, &id, now).await.map(Some);
     }
@@ -242,7 +242,7 @@ async fn owner(
     }
 }
 
-async fn served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<Arc<Application>> {
+async fn served(service: &Service, id: &ApplicationId, now: Timestamp) -> Result<Arc<KnownApplication>> {
     let application = service.applications.get(id, now).await?;
     application
         .filter(|application| application.status == ApplicationStatus::Active)

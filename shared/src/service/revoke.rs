@@ -1,6 +1,6 @@
 //! Token revocation, RFC 7009: revoking any token of a session ends the session; one of a share, the share.
 
-use super::authenticate::{self, oauth_client};
+use super::authenticate::oauth_client;
 use super::end::in_order;
 use super::inbound::Inbound;
 use super::rate;
@@ -28,7 +28,7 @@ async fn end_session_of(service: &Service, inbound: &Inbound, token: &str) -> Re
     if !application.may(Scope::SessionsWrite) {
         return Err(Error::InsufficientScope(Scope::SessionsWrite));
     }
-    let application_tag = authenticate::tag(&application)?;
+    let application_tag = application.tag();
     let Some(session) = session_of(service, token, &application.application_id, application_tag).await? else {
         return Ok(());
     };

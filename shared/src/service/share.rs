@@ -73,7 +73,7 @@ async fn begin_share(
     let scopes = scopes.ok_or(Error::SharingRefused)?;
     let code = ShareCode::new(session, request.application_id.tag(), random::bytes()?);
     let operation = inbound.operation(&caller.actor())?;
-    let call = scripts::share(slot, caller.application_tag()?, &code, scopes, &operation, now);
+    let call = scripts::share(slot, caller.application_tag(), &code, scopes, &operation, now);
     match scripts::shared(service.state.run(&call).await?)? {
         Shared::Done => Ok(SharedSession {
             code: code.text(),
@@ -118,7 +118,7 @@ async fn end_share(
     caller.require(Scope::SessionsWrite)?;
     own_session(&caller, session)?;
     let slot = session.user_slot(service.keys.routing().await?);
-    let (application_tag, asking_tag) = (application_id.tag(), caller.application_tag()?);
+    let (application_tag, asking_tag) = (application_id.tag(), caller.application_tag());
     let entry = LedgerEntry::Family { session, application_tag, asking_tag };
     let withdrawal = Withdrawal { asking_tag, application_tag, asked_at: Timestamp::MAX };
     let operation = inbound.operation(&caller.actor())?;
@@ -160,7 +160,6 @@ mod tests {
             receivers: Vec::new(),
             created_at: 0,
             version: 1,
-            known_tag: Default::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The token endpoint of OAuth (RFC 6749 §6): the refresh token grant, for standard clients.
 
-use super::authenticate::{limited_oauth_client, tag};
+use super::authenticate::limited_oauth_client;
 use super::inbound::Inbound;
 use super::rate;
 use super::refresh::{self, OnBehalf};
@@ -40,7 +40,7 @@ async fn exchange(service: &Service, inbound: &Inbound, request: GrantRequest) -
             if !application.may(Scope::SessionsWrite) {
                 return Err(Error::InsufficientScope(Scope::SessionsWrite));
             }
-            if tag(&application)? != token.application_tag {
+            if application.tag() != token.application_tag {
                 return Err(Error::RefreshTokenInvalid);
             }
             OnBehalf::Application { application, client: None }

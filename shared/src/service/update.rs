@@ -103,7 +103,7 @@ async fn write(
         let call = scripts::update(
             &session,
             slot,
-            caller.application_tag()?,
+            caller.application_tag(),
             version,
             seal_mark.as_deref(),
             &sealed.bytes,

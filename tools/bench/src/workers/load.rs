@@ -15,7 +15,7 @@ use serde_json::Map;
 use shared::adapters::redis::keys;
 use shared::adapters::redis::scripts::{self, Limits, Operation};
 use shared::clock;
-use shared::core::application::Application;
+use shared::core::application::KnownApplication;
 use shared::core::attributes::Attributes;
 use shared::core::audit::Actor;
 use shared::core::context::ClientContext;
@@ -32,7 +32,7 @@ use shared::core::time::Timestamp;
 use shared::core::user_agent;
 use shared::limits::HISTORY_SECONDS;
 use shared::service::runtime::{Service, operation};
-use shared::service::{authenticate, session_data};
+use shared::service::session_data;
 
 use crate::site;
 
@@ -102,7 +102,7 @@ pub async fn session(service: &Service, group: &str, number: u64) -> (UserId, Us
 }
 
 /// The application that sessions are loaded for.
-pub async fn application(service: &Service, id: &str) -> Arc<Application> {
+pub async fn application(service: &Service, id: &str) -> Arc<KnownApplication> {
     let id = ApplicationId::parse(id).expect("an application id");
     service.applications.get(&id, clock::now()).await.expect("DynamoDB answers").expect("it is there")
 }
@@ -145,7 +145,7 @@ pub async fn run(order: &Order) {
 /// Makes sessions.
 struct Maker {
     service: Service,
-    application: Arc<Application>,
+    application: Arc<KnownApplication>,
     rules: Effective,
     client: ClientContext,
     device_type: Option<String>,
@@ -221,7 +221,7 @@ impl Maker {
             ended_at: Timestamp::from_millis(0),
             last_operation: operation.mark,
             user_tag: slot.tag,
-            application_tag: authenticate::tag(application).expect("a tag"),
+            application_tag: application.tag(),
             address: digests.address,
             device: digests.device,
             standing: Standing::Good,
