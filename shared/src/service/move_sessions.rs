@@ -6,10 +6,10 @@
 //!    used meanwhile is written down by the scripts themselves. The bucket is served as ever.
 //! 2. **Hold back.** The marker says that the bucket is being moved. Nothing in it changes from here on; readers still read it.
 //! 3. **Copy** every key with its expiry, and **compare** what both stores hold, key by key.
-//! 4. **Leave.** The marker says for good that the bucket was moved, if it is still this turn's, a replica of the other store has
-//!    the copy as well (where there are replicas), and both stores are the same incarnations as at the beginning, when the first
-//!    of them knew the ledger: nothing that it acknowledged is missing. From here on everybody goes to the other store. Then the
-//!    keys go from the first.
+//! 4. **Leave.** The marker says for good that the bucket was moved, if it is still this turn's, the replicas of both stores (where
+//!    there are any) follow, and both stores are the same incarnations as at the beginning, when the first of them knew the
+//!    ledger: nothing that it acknowledged is missing. From here on everybody goes to the other store. Then the keys go from the
+//!    first.
 //!
 //! A job that dies holds a bucket back until its lease ends; then the bucket is served from where it is, and another job may
 //! take the next turn. A job that wakes up after that can neither leave (the marker is not its own) nor write to the other store
@@ -82,8 +82,8 @@ struct Stores {
     from: Connection,
     to: Connection,
     incarnations: (String, String),
-    /// Whether the store that buckets go to had replicas: then they have to have what was copied.
-    replicated: bool,
+    /// Whether they had replicas: then those have to follow, or a failover could lose what was copied, or that it was.
+    replicated: (bool, bool),
 }
 
 /// Moves the buckets of a range until none is left or `until` has come.
@@ -127,8 +127,9 @@ async fn open(state: &State) -> Result<Stores> {
     };
     // In this order: what the first store is now, it knows the ledger, and it is compared with that when a bucket leaves.
     let incarnations = (incarnation(state.home()).await?, incarnation(target).await?);
-    let (from, mut to) = (state.home().current_connection().await?, target.current_connection().await?);
-    let replicated = to.has_replicas().await.map_err(|error| connection::classify(&error))?;
+    let (mut from, mut to) = (state.home().current_connection().await?, target.current_connection().await?);
+    let classify = |error| connection::classify(&error);
+    let replicated = (from.has_replicas().await.map_err(classify)?, to.has_replicas().await.map_err(classify)?);
     Ok(Stores { from, to, incarnations, replicated })
 }
 

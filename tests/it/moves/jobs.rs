@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use integration_tests::stores::{RedisCluster, RedisOptions, RedisServer};
-use integration_tests::{Environment, InvokeError, Stack, json};
+use integration_tests::{Environment, InvokeError, Stack, eventually_within, json};
 
 use super::{BUCKETS, job, move_until_nothing_is_left, names, run_of, sum};
 
@@ -122,7 +122,7 @@ async fn f_01_what_has_left_outlives_a_failover_where_it_went() {
     let stopped = run.await.expect("the run").expect_err("a run that stops");
     let InvokeError::Function(error) = stopped else { panic!("{stopped:?}") };
     assert_eq!(error["errorType"], "DependencyUnavailable", "{error}");
-    assert!(mover.log_text().contains("no replica of the other store has the copy"), "{}", mover.log_text());
+    assert!(mover.log_text().contains("no replica follows"), "{}", mover.log_text());
     let moved = super::buckets_moved(stack.redis()).await as u64;
     assert!((200..BUCKETS).contains(&moved), "{moved} buckets had left");
     cluster.kill(0);
@@ -132,6 +132,34 @@ async fn f_01_what_has_left_outlives_a_failover_where_it_went() {
     for session in &seeded {
         stack.app.refresh(&session.session_id, &session.refresh_token).await.expect(200);
     }
+}
+
+/// Where a store could forget by a failover that it was left, nothing leaves it.
+#[tokio::test]
+async fn f_01_nothing_leaves_a_store_whose_replica_does_not_follow() {
+    let cluster = RedisCluster::start(3, 1).await;
+    let target = RedisServer::start(RedisOptions::default()).await;
+    let stack = Stack::start().await;
+    let mut spec = stack.fleet.specification("move-sessions", 0);
+    spec.variables.retain(|(name, _)| !name.starts_with("REDIS_"));
+    for (name, value) in
+        [("REDIS_URL", cluster.urls()), ("REDIS_CLUSTER", "true".to_owned()), ("REDIS_MOVE_TO_URL", target.url())]
+    {
+        spec.variables.push((name.to_owned(), value));
+    }
+    let mover = std::sync::Arc::new(Environment::spawn(spec).await);
+    let run = {
+        let mover = mover.clone();
+        tokio::spawn(async move { mover.invoke(&run_of(json!({}))).await })
+    };
+    let begun = async || (!target.dump_keys().await.is_empty()).then_some(());
+    eventually_within("a turn has begun", super::PATIENCE, begun).await;
+    cluster.pause_replication(0).await;
+    let stopped = run.await.expect("the run");
+    assert!(matches!(stopped, Err(InvokeError::Function(_))), "{stopped:?}");
+    assert!(mover.log_text().contains("no replica follows"), "{}", mover.log_text());
+    cluster.resume_replication(0).await;
+    assert!(move_until_nothing_is_left(&mover).await.last().is_some_and(|run| run["bucketsLeft"] == 0));
 }
 
 /// Whoever moves to nowhere, or to a store that was left once, is told what is wrong.

@@ -145,21 +145,26 @@ impl Turn {
         Ok(Some(Ended::Moved { keys: copied, sessions, verified }))
     }
 
-    /// Lets everybody go to the other store, if nothing was lost since the run began, the other store would not lose it by a
-    /// failover, and the turn is still this one's.
+    /// Lets everybody go to the other store, if nothing was lost since the run began, a failover would lose nothing, and the turn
+    /// is still this one's.
     async fn leave(&self, stores: &mut Stores) -> Result<bool> {
         let moving = Marker::Moving(self.number);
-        if stores.replicated {
-            // A connection is asked about what it wrote itself, and may be another one by now than that of the copy.
-            if !self.write(&mut stores.to, &[]).await? {
-                return Ok(false);
-            }
-            let marker = keys::marker(self.bucket);
-            if !stores.to.is_replicated(&marker, MOVE_REPLICA_MILLIS).await.map_err(classify)? {
-                self.mark(&mut stores.from, moving, None, None).await?;
-                let detail = format_args!("no replica of the other store has the copy of {}", self.bucket);
-                return Err(Error::unavailable(Dependency::Redis, detail));
-            }
+        // A connection is asked about what it wrote itself, and may be another one by now than that of the copy.
+        if !self.write(&mut stores.to, &[]).await?
+            || !self.mark(&mut stores.from, moving, Some(moving), Some(MOVE_LEASE_MILLIS)).await?
+        {
+            return Ok(false);
+        }
+        // A replica that follows no more would not have the copy; in the store that is left it would not know that it is left.
+        let marker = keys::marker(self.bucket);
+        let (of_from, of_to) = stores.replicated;
+        let mut follow = true;
+        for (store, replicated) in [(&mut stores.to, of_to), (&mut stores.from, of_from)] {
+            follow &= !replicated || store.is_replicated(&marker, MOVE_REPLICA_MILLIS).await.map_err(classify)?;
+        }
+        if !follow {
+            // The bucket is given back by its lease: the store may be waiting for its replica on behalf of other turns.
+            return Err(Error::unavailable(Dependency::Redis, format_args!("no replica follows {}", self.bucket)));
         }
         let now =
             (stores.from.incarnation().await.map_err(classify)?, stores.to.incarnation().await.map_err(classify)?);
