@@ -1,5 +1,6 @@
 //! Bringing a Redis up to date with the revocation ledger.
 
+use super::patience::Patience;
 use super::store::Store;
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::{self, Connection};
@@ -11,11 +12,8 @@ use crate::core::id::{UserSlot, UserTag};
 use crate::core::ledger::{LedgerEntry, Recorded};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
-use crate::limits::{
-    CATCH_UP_CONCURRENCY, CLOCK_LEEWAY_SECONDS, MOVE_PATIENCE_MILLIS, MOVE_PAUSE_MILLIS_MAX, MOVE_PAUSE_MILLIS_MIN,
-};
+use crate::limits::{CATCH_UP_CONCURRENCY, CLOCK_LEEWAY_SECONDS, MOVE_PATIENCE_MILLIS};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use std::time::{Duration, Instant};
 
 /// Applies what this Redis may not know: ends that were never acknowledged, and, when this incarnation is met for the
 /// first time (it restarted, failed over or was restored), the whole ledger.
@@ -107,18 +105,16 @@ pub async fn apply(connection: &mut Connection, recorded: &Recorded, now: Timest
             scripts::end_device(*slot, *device, *epoch, *reason, "", &operation, now)
         }
     };
-    let (began, mut pause) = (Instant::now(), MOVE_PAUSE_MILLIS_MIN);
+    let mut patience = Patience::of_millis(MOVE_PATIENCE_MILLIS);
     loop {
         match fence::run(connection, &call).await {
             Ok(Answer::Value(_)) => return Ok(Applied::Done),
             Ok(Answer::Moved) => return Ok(Applied::Elsewhere),
             // Whoever moves it has what it holds, and not what this would change: the bucket may yet stay.
-            Ok(Answer::Moving) if began.elapsed() < Duration::from_millis(MOVE_PATIENCE_MILLIS) => {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-                pause = (pause * 2).min(MOVE_PAUSE_MILLIS_MAX);
-            }
             Ok(Answer::Moving) => {
-                return Err(Error::unavailable(Dependency::Redis, "an end waits for a bucket that is being moved"));
+                if !patience.pause().await {
+                    return Err(Error::unavailable(Dependency::Redis, "an end waits for a bucket that is being moved"));
+                }
             }
             Err(error) if connection::is_unreadable_record(&error) => {
                 tracing::error!(bucket = %entry.bucket(), "an end waits for a release that can read its record");

@@ -27,6 +27,7 @@ pub mod list;
 pub mod lock;
 pub mod manage_applications;
 pub mod move_sessions;
+pub mod patience;
 pub mod performance;
 pub mod possession;
 pub mod present;

@@ -4,6 +4,7 @@
 //! by nothing else: that store is asked until it says once that the bucket was moved, which never changes again. While a bucket
 //! is being moved, whoever wants to write to it waits a little.
 
+use super::patience::Patience;
 use super::store::{Store, Work};
 use crate::adapters::dynamodb::revocations::Revocations;
 use crate::adapters::redis::connection::Connector;
@@ -11,11 +12,10 @@ use crate::adapters::redis::fence::Answer;
 use crate::adapters::redis::scripts::{Call, UnexpectedReply};
 use crate::core::id::{BUCKETS, Bucket};
 use crate::error::{Dependency, Error, Result};
-use crate::limits::{MOVE_JOB_PATIENCE_MILLIS, MOVE_PATIENCE_MILLIS, MOVE_PAUSE_MILLIS_MAX, MOVE_PAUSE_MILLIS_MIN};
+use crate::limits::{MOVE_JOB_PATIENCE_MILLIS, MOVE_PATIENCE_MILLIS};
 use redis::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 /// Redis with its ledger.
 pub struct State {
@@ -110,7 +110,7 @@ impl State {
 
     async fn perform(&self, work: Work<'_>, patience_millis: u64) -> Result<Value> {
         let bucket = work.bucket().ok_or_else(|| Error::Internal("a key without a bucket".into()))?;
-        let (began, mut pause) = (Instant::now(), MOVE_PAUSE_MILLIS_MIN);
+        let mut patience = Patience::of_millis(patience_millis);
         loop {
             let moved = self.moved.holds(bucket);
             let store = match &self.target {
@@ -127,11 +127,9 @@ impl State {
                 }
                 Answer::Moved => self.moved.note(bucket),
                 Answer::Moving => {
-                    if began.elapsed() >= Duration::from_millis(patience_millis) {
+                    if !patience.pause().await {
                         return Err(Error::unavailable(Dependency::Redis, format_args!("{bucket} is being moved")));
                     }
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                    pause = (pause * 2).min(MOVE_PAUSE_MILLIS_MAX);
                 }
             }
         }
