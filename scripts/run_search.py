@@ -7,6 +7,7 @@ Builds the test binary alone and runs the named tests in it, with their output; 
 (SIMULATION_SEED, SIMULATION_SCHEDULES, FUZZ_TARGET, FUZZ_SECONDS). They start what they need by themselves.
 """
 
+import os
 import subprocess
 import sys
 
@@ -16,7 +17,8 @@ from stack.steps import Problem, run_main
 
 def main():
     command = ["cargo", "test", "--locked", "--package", "integration-tests", "--test", "it", "--", "--exact"]
-    if subprocess.run([*command, "--nocapture", *sys.argv[1:]], cwd=tools.ROOT).returncode != 0:
+    environment = os.environ | {"TEST_REDIS_SERVER": str(tools.redis_server())}
+    if subprocess.run([*command, "--nocapture", *sys.argv[1:]], cwd=tools.ROOT, env=environment).returncode != 0:
         raise Problem("the search has found something")
     return 0
 
