@@ -142,7 +142,7 @@ async fn t_65_the_audit_of_another_application_does_not_exist() {
 
 /// T-47: what would break out of a statement is a value of it, as it is written and as it is asked for.
 #[tokio::test]
-async fn t_47_hostile_words_are_values_of_a_statement() {
+async fn t_47_hostile_user_ids_are_written_and_found_as_they_are() {
     let stack = Stack::builder().with_database().start().await;
     let users = ["'; DROP TABLE audit_events; --", "ada' OR '1'='1", "$1", "%", "_", "ada\\"];
     for user in users {
