@@ -140,7 +140,7 @@ async fn t_65_the_audit_of_another_application_does_not_exist() {
     assert!(found["firstBad"]["eventId"].is_string(), "{found}");
 }
 
-/// T-47: what would break out of a statement is a value of it, as it is written and as it is asked for.
+/// T-47: user ids that look like parts of a statement are people like any other, written and found as they are.
 #[tokio::test]
 async fn t_47_hostile_user_ids_are_written_and_found_as_they_are() {
     let stack = Stack::builder().with_database().start().await;
