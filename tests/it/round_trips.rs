@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use integration_tests::application::SessionTokens;
+use integration_tests::environment::Environment;
 use integration_tests::{Application, ClientKey, Request, Response, Stack, Value, json};
 
 /// What an operation asked of its stores.
@@ -515,6 +516,33 @@ async fn a_proof_costs_one_round_trip() {
     let form = [("grant_type", "refresh_token"), ("client_id", app.id.as_str()), ("refresh_token", token.as_str())];
     let grant = stack.request("POST", "/token").form(&form).proof(&prove("POST", "/token").sign());
     costs(&stack, "token endpoint", grant, 200, Cost::redis(2)).await;
+}
+
+/// The keys are one request, whatever a function needs of them; each ring is one unwrap; the two questions to the ledger
+/// are what I-1 needs.
+#[tokio::test]
+async fn a_start_reads_its_keys_by_one_request() {
+    let stack = counted().await;
+    // The first to meet a Redis applies the whole ledger to it.
+    stack.app.start_session("ada").await;
+    for (function, rings) in [("delete-session", 0), ("get-session", 1), ("create-session", 3)] {
+        let before = stack.moto_proxy().targets();
+        let environment = Environment::spawn(stack.fleet.specification(function, 0)).await;
+        environment.ready().await.expect("it starts");
+        let calls = stack.moto_proxy().targets().into_iter().map(|(target, count)| {
+            let earlier = before.get(&target).copied().unwrap_or_default();
+            (target, count - earlier)
+        });
+        let calls: BTreeMap<String, u64> = calls.filter(|(_, count)| *count > 0).collect();
+        let mut expected = BTreeMap::from(
+            [("BatchGetItem", 1), ("GetItem", 1), ("Query", 1)]
+                .map(|(name, count)| (format!("DynamoDB_20120810.{name}"), count)),
+        );
+        if rings > 0 {
+            expected.insert("TrentService.Decrypt".into(), rings);
+        }
+        assert_eq!(calls, expected, "{function}");
+    }
 }
 
 /// F-07

@@ -1,6 +1,6 @@
 //! Key rings in a warm environment: unwrapped once, read again every five minutes, never used beyond fifteen.
 
-use crate::adapters::dynamodb::keys::Keys;
+use crate::adapters::dynamodb::keys::{Keys, WrappedRing};
 use crate::adapters::kms::Kms;
 use crate::clock;
 use crate::core::access_token::{SigningKey, VerifyingKey};
@@ -9,6 +9,7 @@ use crate::core::keyring::{KeyUse, Purpose, Ring};
 use crate::core::time::Timestamp;
 use crate::error::{Dependency, Error, Result};
 use crate::limits::{KEY_RING_CACHE_SECONDS, KEY_RING_RETRY_SECONDS, KEY_RING_STALE_SECONDS};
+use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell};
@@ -73,22 +74,46 @@ impl KeyStore {
         KeyStore { table, kms, rings: Default::default(), public: Mutex::default(), routing: OnceCell::new() }
     }
 
+    /// Reads these rings, the public keys and the routing key by one request and unwraps the rings, all at once. What is
+    /// not to be had is left to the first request that needs it.
+    pub async fn warm_up(&self, purposes: &[Purpose]) -> Result<()> {
+        let now = clock::now();
+        let mut wanted = purposes.to_vec();
+        if !wanted.contains(&Purpose::Token) {
+            wanted.push(Purpose::Token);
+        }
+        let (mut stored, routing) = self.table.load_with_routing(&wanted).await?;
+        let public = stored.get_mut(&Purpose::Token).map(|ring| std::mem::take(&mut ring.public));
+        keep(&self.public, public.ok_or_else(no_key)?, now).await;
+        self.routing.get_or_try_init(async || routing.ok_or_else(no_key)).await?;
+        let rings = purposes.iter().map(async |purpose| {
+            let ring = self.open(*purpose, stored.get(purpose).ok_or_else(no_key)?).await?;
+            keep(self.slot(*purpose), ring, now).await;
+            Ok(())
+        });
+        // Each for itself: one that can not be unwrapped keeps no other from being ready.
+        join_all(rings).await.into_iter().collect()
+    }
+
     /// A ring. The lock makes concurrent misses one unwrap.
     pub async fn ring(&self, purpose: Purpose) -> Result<Arc<OpenRing>> {
-        let slot = match purpose {
+        let read = async { self.open(purpose, &self.table.load(purpose).await?.ok_or_else(no_key)?).await };
+        // Boxed, here and below: the SDK's futures are deep, and reading keys is rare.
+        remembered(self.slot(purpose), Box::pin(read)).await
+    }
+
+    fn slot(&self, purpose: Purpose) -> &Remembered<OpenRing> {
+        match purpose {
             Purpose::Token => &self.rings[0],
             Purpose::Data => &self.rings[1],
             Purpose::Audit => &self.rings[2],
             Purpose::Pseudonym => &self.rings[3],
-        };
-        // Boxed, here and below: the SDK's futures are deep, and reading keys is rare.
-        remembered(slot, Box::pin(self.unwrap(purpose))).await
+        }
     }
 
-    async fn unwrap(&self, purpose: Purpose) -> Result<OpenRing> {
+    async fn open(&self, purpose: Purpose, stored: &WrappedRing) -> Result<OpenRing> {
         let kms = self.kms.as_ref().ok_or_else(|| Error::Internal("this function unwraps no key ring".into()))?;
-        let stored = self.table.load(purpose).await?.ok_or_else(no_key)?;
-        kms.unwrap_ring(purpose, stored.wrapped).await.map(OpenRing::new)
+        kms.unwrap_ring(purpose, stored.wrapped.clone()).await.map(OpenRing::new)
     }
 
     /// The published keys that access tokens are verified with. A token that names an unknown key causes no read: a new
@@ -102,6 +127,10 @@ impl KeyStore {
     pub async fn routing(&self) -> Result<&SecretKey> {
         self.routing.get_or_try_init(async || Box::pin(self.table.routing_key()).await?.ok_or_else(no_key)).await
     }
+}
+
+async fn keep<T>(slot: &Remembered<T>, value: T, read_at: Timestamp) {
+    *slot.lock().await = Some(Held { value: Arc::new(value), read_at, failed_at: None });
 }
 
 /// What was read less than five minutes ago; else what can be read; else, for ten minutes more, the old. After a failure

@@ -93,11 +93,8 @@ impl Service {
     /// Connects and unwraps at once, while init still has the burst of CPU. A dependency that is away does not stop
     /// the environment: the first request tries again and answers for it.
     pub async fn warm_up(&self, purposes: &[Purpose]) {
-        let rings = futures_util::future::join_all(purposes.iter().map(|purpose| self.keys.ring(*purpose)));
-        let (connection, rings, public, routing) =
-            tokio::join!(self.state.warm_up(), rings, self.keys.verifying_keys(), self.keys.routing());
-        let failures = [connection.err(), rings.into_iter().find_map(Result::err), public.err(), routing.err()];
-        for error in failures.into_iter().flatten() {
+        let (connection, keys) = tokio::join!(self.state.warm_up(), self.keys.warm_up(purposes));
+        for error in [connection.err(), keys.err()].into_iter().flatten() {
             tracing::warn!(%error, "not ready at start");
         }
     }

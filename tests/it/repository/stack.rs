@@ -92,3 +92,26 @@ fn schedules_cover_every_bucket_once() {
         assert_eq!(next, 4096, "{function}");
     }
 }
+
+/// Whoever reads keys at its start may: it has the policy, and the policy names the call.
+#[test]
+fn functions_that_warm_up_may_read_keys_in_one_request() {
+    let template = Template::of_repository();
+    let policy = &template.document()["Resources"]["CredentialsPolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    let allows = |statement: &Value| {
+        statement["Action"] == "dynamodb:BatchGetItem"
+            && statement["Resource"] == json!({"Fn::GetAtt": "KeysTable.Arn"})
+    };
+    assert!(policy.as_array().expect("statements").iter().any(allows), "{policy}");
+    let mut warm = 0;
+    for function in template.functions() {
+        let main =
+            std::path::Path::new(settings::PACKAGE_DIR).join("../functions").join(function.name()).join("src/main.rs");
+        if std::fs::read_to_string(main).expect("a main").contains(".warm_up(") {
+            let policies = function.properties()["Policies"].as_array().expect("policies");
+            assert!(policies.contains(&json!({"Ref": "CredentialsPolicy"})), "{}", function.name());
+            warm += 1;
+        }
+    }
+    assert!(warm > 20, "{warm} functions warm up");
+}

@@ -4,7 +4,7 @@
 //! KMS. The routing key only hides from outsiders which session handles belong together; it is kept in clear so that
 //! ending a session never waits for KMS.
 
-use super::{Item, classify, n, number, s, text, unreadable};
+use super::{Item, classify, get_batch, n, number, s, text, unreadable};
 use crate::core::access_token::VerifyingKey;
 use crate::core::crypto::{self, SecretKey};
 use crate::core::keyring::Purpose;
@@ -12,6 +12,7 @@ use crate::error::Result;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
 
 const ROUTING: &str = "routing";
 
@@ -41,16 +42,42 @@ impl Keys {
 
     /// Loads a ring, strongly consistent; `None` before the first rotation.
     pub async fn load(&self, purpose: Purpose) -> Result<Option<WrappedRing>> {
-        let Some(item) = self.get(purpose.as_str()).await? else { return Ok(None) };
+        self.get(purpose.as_str()).await?.map(|item| self.ring(&item)).transpose()
+    }
+
+    /// Loads rings and the routing key by one request, strongly consistent; what is not there yet is left out.
+    pub async fn load_with_routing(
+        &self,
+        purposes: &[Purpose],
+    ) -> Result<(HashMap<Purpose, WrappedRing>, Option<SecretKey>)> {
+        let names = purposes.iter().map(|purpose| purpose.as_str()).chain([ROUTING]);
+        let keys = names.map(|name| Item::from([("purpose".to_owned(), s(name))])).collect();
+        let (mut rings, mut routing) = (HashMap::new(), None);
+        for item in get_batch(&self.client, &self.table, keys).await? {
+            let name = text(&item, "purpose").ok_or_else(|| unreadable(&self.table))?;
+            match purposes.iter().find(|purpose| purpose.as_str() == name) {
+                Some(purpose) => drop(rings.insert(*purpose, self.ring(&item)?)),
+                None => routing = Some(self.routing(&item)?),
+            }
+        }
+        Ok((rings, routing))
+    }
+
+    fn ring(&self, item: &Item) -> Result<WrappedRing> {
         let ring = || {
             let wrapped = item.get("wrapped")?.as_b().ok()?.clone().into_inner();
-            let public = match text(&item, "public") {
+            let public = match text(item, "public") {
                 Some(public) => serde_json::from_str(public).ok()?,
                 None => Vec::new(),
             };
-            Some(WrappedRing { wrapped, public, version: number(&item, "version")? })
+            Some(WrappedRing { wrapped, public, version: number(item, "version")? })
         };
-        ring().map(Some).ok_or_else(|| unreadable(&self.table))
+        ring().ok_or_else(|| unreadable(&self.table))
+    }
+
+    fn routing(&self, item: &Item) -> Result<SecretKey> {
+        let key = text(item, "key").and_then(crypto::decode).map(SecretKey::new);
+        key.ok_or_else(|| unreadable(&self.table))
     }
 
     /// Stores a ring if the stored version is the one before (or none for the first). `false` when it is not.
@@ -75,9 +102,7 @@ impl Keys {
 
     /// The routing key; `None` before the first rotation.
     pub async fn routing_key(&self) -> Result<Option<SecretKey>> {
-        let Some(item) = self.get(ROUTING).await? else { return Ok(None) };
-        let key = text(&item, "key").and_then(crypto::decode).map(SecretKey::new);
-        key.map(Some).ok_or_else(|| unreadable(&self.table))
+        self.get(ROUTING).await?.map(|item| self.routing(&item)).transpose()
     }
 
     /// Stores the routing key once; `false` when there is one already.

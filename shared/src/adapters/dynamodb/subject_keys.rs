@@ -2,20 +2,16 @@
 //! is what forgets a person's fields in every row and every copy of the audit.
 
 use super::devices::blob;
-use super::{Item, classify, s, text, unreadable};
-use crate::error::{Dependency, Error, Result};
+use super::{BATCH, Item, classify, get_batch, s, text, unreadable};
+use crate::error::Result;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 
-/// Items per request: the limit of `BatchGetItem`.
-const CHUNK: usize = 100;
 /// Writes under way at the same time.
 const AT_ONCE: usize = 16;
-/// How often what was not answered is asked for again.
-const ATTEMPTS: usize = 5;
 
 /// The table.
 #[derive(Clone)]
@@ -33,25 +29,11 @@ impl SubjectKeyTable {
     /// The wrapped keys of those subjects that have one.
     pub async fn load(&self, subjects: &[&str]) -> Result<HashMap<String, Vec<u8>>> {
         let mut found = HashMap::with_capacity(subjects.len());
-        for chunk in subjects.chunks(CHUNK) {
+        for chunk in subjects.chunks(BATCH) {
             let key = |subject: &&str| Item::from([("subject".to_owned(), s(*subject))]);
-            let mut wanted: Vec<Item> = chunk.iter().map(key).collect();
-            let mut attempts = 0;
-            while !wanted.is_empty() {
-                if attempts == ATTEMPTS {
-                    return Err(Error::unavailable(Dependency::DynamoDb, "keys of subjects stay unanswered"));
-                }
-                attempts += 1;
-                let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
-                let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
-                let output = self.client.batch_get_item().request_items(&self.table, keys).send().await;
-                let output = output.map_err(|error| classify(&error))?;
-                for mut item in output.responses.into_iter().flat_map(HashMap::into_values).flatten() {
-                    let subject = text(&item, "subject").ok_or_else(|| unreadable(&self.table))?.to_owned();
-                    found.insert(subject, blob(&mut item, "key"));
-                }
-                let left = output.unprocessed_keys.into_iter().flat_map(HashMap::into_values);
-                wanted = left.flat_map(|keys| keys.keys).collect();
+            for mut item in get_batch(&self.client, &self.table, chunk.iter().map(key).collect()).await? {
+                let subject = text(&item, "subject").ok_or_else(|| unreadable(&self.table))?.to_owned();
+                found.insert(subject, blob(&mut item, "key"));
             }
         }
         Ok(found)
