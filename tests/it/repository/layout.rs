@@ -50,6 +50,23 @@ fn every_function_has_a_folder_a_package_a_resource_and_an_event() {
     }
 }
 
+/// `make test` runs the tests of some packages only: no other may have any.
+#[test]
+fn tests_stand_where_they_are_run() {
+    let script = read("scripts/run_tests.py");
+    let tested = quoted(script.lines().find(|line| line.starts_with("TESTED = ")).expect("the tested packages"));
+    let mut found = BTreeSet::new();
+    for (path, text) in texts().into_iter().filter(|(path, _)| path.ends_with(".rs")) {
+        if text.contains("#[test]") || text.contains("#[tokio::test") {
+            let folder: Vec<&str> = path.split('/').collect();
+            let depth = if ["functions", "tools"].contains(&folder[0]) { 2 } else { 1 };
+            let manifest = read(format!("{}/Cargo.toml", folder[..depth].join("/")));
+            found.insert(quoted(manifest.lines().find(|line| line.starts_with("name = ")).expect("a name")).remove(0));
+        }
+    }
+    assert_eq!(found, tested.into_iter().collect(), "packages with tests, and those that `make test` runs");
+}
+
 /// `make dev` and the deployed API route alike.
 #[test]
 fn the_local_router_has_the_routes_of_the_template() {

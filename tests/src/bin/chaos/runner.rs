@@ -85,7 +85,7 @@ async fn try_out(row: &'static Row, context: Context) -> Observed {
 async fn tests(names: &[&str]) -> Observed {
     let filter: Vec<String> = names.iter().map(|name| format!("test(={name})")).collect();
     let output = tokio::process::Command::new("cargo")
-        .args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "-E"])
+        .args(["nextest", "run", "--package", "integration-tests", "--locked", "--no-fail-fast", "-E"])
         .arg(filter.join(" | "))
         .stdin(Stdio::null())
         .output()
