@@ -82,9 +82,7 @@ impl Outbound {
 
     /// The compiled-in roots of the public web.
     pub fn public_roots() -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        roots
+        webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
     }
 
     /// Posts a message and returns the status of the answer. The answer's body is not read.

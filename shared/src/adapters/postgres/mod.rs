@@ -103,9 +103,7 @@ fn tls_config(config: &PostgresConfig) -> Result<rustls::ClientConfig> {
                 roots.add(certificate).map_err(failed)?;
             }
         }
-        None => {
-            roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
