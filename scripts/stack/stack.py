@@ -105,6 +105,7 @@ class Stack:
         return {
             "STACK_NAME": self.shape.stack_name,
             "STACK_STAGE": "dev",
+            "MIMALLOC_ALLOW_THP": "0",
             "PUBLIC_URL": self.public_url,
             "REDIS_URL": redis.url,
             "REDIS_CLUSTER": "false",

@@ -9,7 +9,7 @@ use integration_tests::environment::Environment;
 use integration_tests::{Application, ClientKey, Request, Response, Stack, Value, json};
 
 /// What an operation asked of its stores.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Cost {
     redis_round_trips: u64,
     redis_connections: u64,
@@ -430,7 +430,9 @@ async fn sharing_and_step_up_cost_what_they_must() {
     let app = &stack.app;
     let scopes = ["sessions:create", "sessions:read", "sessions:write"];
     // What is not there for it costs one round trip more, where misses are counted.
-    let policy = json!({ "rateLimits": { "unknownPerMinute": 0 } });
+    // Permits are taken in shares: whose turn it is would show in the counts.
+    let unlimited = json!({ "holderPerMinute": 0, "addressPerMinute": 0, "unknownPerMinute": 0 });
+    let policy = json!({ "rateLimits": unlimited });
     let related = json!({ "name": "Related", "scopes": scopes, "groupId": app.record["groupId"], "policy": policy });
     let related = stack.create_application(related).await;
     let of = |session: &SessionTokens, rest: &str| format!("/sessions/{}/{rest}", session.session_id);
@@ -516,6 +518,53 @@ async fn a_proof_costs_one_round_trip() {
     let form = [("grant_type", "refresh_token"), ("client_id", app.id.as_str()), ("refresh_token", token.as_str())];
     let grant = stack.request("POST", "/token").form(&form).proof(&prove("POST", "/token").sign());
     costs(&stack, "token endpoint", grant, 200, Cost::redis(2)).await;
+}
+
+/// T-58: an answer takes the time of its round trips, and what is another's takes as many as what never existed.
+#[tokio::test]
+async fn t_58_what_is_anothers_costs_what_never_existed_costs() {
+    // Permits are taken in shares: whose turn it is would show in the counts.
+    let unlimited = json!({ "holderPerMinute": 0, "addressPerMinute": 0, "unknownPerMinute": 0 });
+    let policy = json!({ "rateLimits": unlimited });
+    let builder = Stack::builder().with_environments(1).with_clock().with_policy(policy);
+    let stack = builder.with_redis_proxy().with_moto_proxy().with_database_proxy().start().await;
+    let scopes = &stack.app.record["scopes"];
+    let other = stack.create_application(json!({ "name": "Other", "scopes": scopes })).await;
+    let (live, ended) = (session_with_data(&other, "ada").await, other.start_session("ada").await);
+    other.delete(&ended.session_id).await.expect(204);
+    let own = stack.app.start_session("ada").await;
+    let mut nothing = live.session_id.clone();
+    // Another session of the same bucket, which is in the first characters.
+    nothing.replace_range(12..20, "AAAAAAAA");
+    // A refresh is refused by its token, which names its session, before anything is asked for.
+    let operations = [
+        ("GET", "", json!(null)),
+        ("PUT", "", json!({ "data": { "a": 1 } })),
+        ("PATCH", "", json!({ "data": { "a": 1 } })),
+        ("DELETE", "", json!(null)),
+        ("POST", "/lock", json!({ "ttlSeconds": 5 })),
+        ("POST", "/activity", json!({ "activities": [{ "name": "seen" }] })),
+    ];
+    for credential in [&stack.app.key, &own.access_token] {
+        for tag in ["\"1\"", "*"] {
+            for (method, suffix, body) in &operations {
+                let ask = |id: &str| {
+                    let request = stack.request(method, &format!("/sessions/{id}{suffix}")).bearer(credential);
+                    let request = request.header("if-match", tag);
+                    if body.is_null() { request } else { request.json(body) }
+                };
+                let what = format!("{method} {suffix} {tag}");
+                // The first warms the environment and tells of the refusal.
+                ask(&nothing).send().await;
+                let (answer, expected) = cost(&stack, ask(&nothing)).await;
+                assert_eq!(answer.status, 404, "{what}");
+                for id in [&live.session_id, &ended.session_id] {
+                    let (answer, found) = cost(&stack, ask(id)).await;
+                    assert_eq!((answer.status, found), (404, expected.clone()), "{what}");
+                }
+            }
+        }
+    }
 }
 
 /// The keys are one request, whatever a function needs of them; each ring is one unwrap; the two questions to the ledger

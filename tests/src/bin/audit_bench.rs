@@ -81,6 +81,7 @@ async fn drainer(stack: &Stack) -> Environment {
     let tables = &stack.aws.tables;
     let values = [
         ("STACK_NAME", stack.name.clone()),
+        ("MIMALLOC_ALLOW_THP", "0".to_owned()),
         ("REDIS_URL", stack.redis().url()),
         ("REDIS_CLUSTER", "false".to_owned()),
         ("DATABASE_URL", stack.database().url()),

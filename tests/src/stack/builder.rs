@@ -201,6 +201,7 @@ impl StackBuilder {
         let values = [
             ("STACK_NAME", Some(name.clone())),
             ("STACK_STAGE", Some("dev".to_owned())),
+            ("MIMALLOC_ALLOW_THP", Some("0".to_owned())),
             ("PUBLIC_URL", Some(public_url.clone())),
             ("REDIS_URL", Some(redis_url)),
             ("REDIS_CLUSTER", Some(self.cluster.to_string())),

@@ -92,7 +92,11 @@ pub fn refresh_event(stack: &Stack, session_id: &str, token: &str) -> Value {
 /// The specification of a function in the stack; of the floor, which knows no store, as well.
 pub fn specification(stack: &Stack, function: &str) -> EnvironmentSpec {
     let mut spec = match function {
-        HELLO => EnvironmentSpec::new(HELLO),
+        // The allocator of the floor is set as that of every function.
+        HELLO => {
+            let variables = vec![("MIMALLOC_ALLOW_THP".to_owned(), "0".to_owned())];
+            EnvironmentSpec { variables, ..EnvironmentSpec::new(HELLO) }
+        }
         function => stack.fleet.specification(function, 0),
     };
     spec.timeout = Duration::from_secs(300);
