@@ -94,7 +94,10 @@ def main():
     functions = lay_out(target)
     words = [target / PROFILE / "bench", "run", "--out", Path(arguments.out).absolute()]
     words += ["--command", command_line(arguments)]
-    words += ["--quick"] if arguments.quick else ["--document", tools.ROOT / "docs" / "PERFORMANCE.md"]
+    # The figures of the document are those of the report beside it, and of no other.
+    published = Path(arguments.out).absolute() == tools.ROOT / "docs" / "performance" and not arguments.quick
+    words += ["--quick"] if arguments.quick else []
+    words += ["--document", tools.ROOT / "docs" / "PERFORMANCE.md"] if published else []
     words += ["--only", arguments.only] if arguments.only else []
     with tempfile.TemporaryDirectory(prefix="session-bench-") as directory, Stack(directory, TESTS) as stack:
         environment = os.environ | stack.environment
