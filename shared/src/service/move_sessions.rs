@@ -88,6 +88,15 @@ struct Stores {
 
 /// Moves the buckets of a range until none is left or `until` has come.
 pub async fn move_sessions(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Moved> {
+    let moved = run(state, first, last, until).await;
+    if moved.is_err() {
+        // Turns that were given up may still wait for a replica, one behind the other, and hold their connection meanwhile.
+        state.forget_connections().await;
+    }
+    moved
+}
+
+async fn run(state: &State, first: Bucket, last: Bucket, until: Timestamp) -> Result<Moved> {
     let mut stores = open(state).await?;
     let mut moved = Moved::default();
     while clock::now() < until {

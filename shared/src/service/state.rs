@@ -88,6 +88,14 @@ impl State {
         }
     }
 
+    /// Whoever asks next connects anew.
+    pub async fn forget_connections(&self) {
+        self.home.forget().await;
+        if let Some(target) = &self.target {
+            target.forget().await;
+        }
+    }
+
     /// Runs a script: one round trip, two when the server has lost the script.
     pub async fn run(&self, call: &Call) -> Result<Value> {
         self.perform(Work::Script(call), MOVE_PATIENCE_MILLIS).await

@@ -122,7 +122,8 @@ impl Store {
         }
     }
 
-    async fn forget(&self) {
+    /// Whoever asks for a connection next gets another one.
+    pub async fn forget(&self) {
         *self.current.lock().await = None;
     }
 

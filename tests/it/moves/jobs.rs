@@ -1,5 +1,7 @@
 //! The job itself.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use integration_tests::stores::{RedisCluster, RedisOptions, RedisServer};
 use integration_tests::{Environment, InvokeError, Stack, eventually_within, json};
@@ -134,6 +136,16 @@ async fn f_01_what_has_left_outlives_a_failover_where_it_went() {
     }
 }
 
+/// The clients of the first node, without the one that asks.
+async fn clients(cluster: &RedisCluster) -> BTreeSet<u64> {
+    let mut connection = cluster.connection(0).await;
+    let own: u64 = redis::cmd("CLIENT").arg("ID").query_async(&mut connection).await.expect("an id");
+    let mut list = redis::cmd("CLIENT");
+    let list: String = list.arg("LIST").arg("TYPE").arg("normal").query_async(&mut connection).await.expect("a list");
+    let ids = list.lines().filter_map(|line| line.strip_prefix("id=")?.split_once(' ')?.0.parse().ok());
+    ids.filter(|id| *id != own).collect()
+}
+
 /// Where a store could forget by a failover that it was left, nothing leaves it.
 #[tokio::test]
 async fn f_01_nothing_leaves_a_store_whose_replica_does_not_follow() {
@@ -154,10 +166,15 @@ async fn f_01_nothing_leaves_a_store_whose_replica_does_not_follow() {
     };
     let begun = async || (!target.dump_keys().await.is_empty()).then_some(());
     eventually_within("a turn has begun", super::PATIENCE, begun).await;
+    let of_the_job = clients(&cluster).await;
+    assert!(!of_the_job.is_empty(), "the run has no connection");
     cluster.pause_replication(0).await;
     let stopped = run.await.expect("the run");
     assert!(matches!(stopped, Err(InvokeError::Function(_))), "{stopped:?}");
     assert!(mover.log_text().contains("no replica follows"), "{}", mover.log_text());
+    // What still waits for the replica holds up no later run.
+    let left = async || clients(&cluster).await.is_disjoint(&of_the_job).then_some(());
+    eventually_within("the connections of the run are closed", super::PATIENCE, left).await;
     cluster.resume_replication(0).await;
     assert!(move_until_nothing_is_left(&mover).await.last().is_some_and(|run| run["bucketsLeft"] == 0));
 }

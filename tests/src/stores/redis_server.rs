@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
@@ -208,7 +210,8 @@ impl Drop for Process {
     }
 }
 
-/// Connects to a node.
+/// Connects to a node. The library's own half a second is too short for a SAVE while the disk is busy.
 pub(crate) async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
-    redis::Client::open(url)?.get_multiplexed_async_connection().await
+    let patience = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+    redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&patience).await
 }
